@@ -1,0 +1,96 @@
+"""What is wrong with a diffusers folder, said in one sentence before any library opens it.
+
+A safetensors file is an unsigned 64-bit little-endian length, a JSON header of that length, then
+the tensors' bytes; the header gives each tensor's `data_offsets` within them.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["check_folder", "check_weights"]
+
+MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ValueError unless `folder` is a whole pipeline of stock components, without any code."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ValueError(
+            f"model: {folder} has no model_index.json; expected a diffusers pipeline folder"
+        )
+    entries = _read_json(index)
+    if not isinstance(entries.get("_class_name"), str):
+        raise ValueError(f"model: {index} names no stock pipeline; expected a _class_name string")
+    for path in folder.rglob("*.py"):  # the loader would run some of these, even unasked
+        raise ValueError(f"model: {path} is code; expected a folder of weights and settings only")
+    for name, entry in entries.items():
+        if name.startswith("_") or not isinstance(entry, list) or entry[:1] == [None]:
+            continue  # a setting, or a component that this pipeline does without
+        if len(entry) != 2 or not _is_stock(entry[0]):
+            raise ValueError(
+                f"model: {index} takes {name!r} from {entry!r}; "
+                "expected a class of diffusers or transformers"
+            )
+        if not (folder / name).is_dir():
+            raise ValueError(f"model: {folder} lacks the folder {name!r} named in model_index.json")
+    weights = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".safetensors")
+    if not weights:
+        raise ValueError(f"model: {folder} holds no .safetensors weights; expected at least one")
+    for path in weights:
+        check_weights(path)
+
+
+def check_weights(path: Path) -> None:
+    """Raise ValueError unless `path` is a whole safetensors file; only its header is read."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(64)
+        if start.startswith(b"version https://git-lfs"):
+            raise ValueError(f"model: {path} is a git-LFS pointer, not weights; run `git lfs pull`")
+        if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+            raise ValueError(f"model: {path} is a web page, not weights; download the file again")
+        if len(start) < 10:
+            raise ValueError(f"model: {path} has {size} bytes; expected a safetensors file")
+        (length,) = struct.unpack("<Q", start[:8])
+        if start[8:9] != b"{" or length > MAX_HEADER_BYTES:
+            raise ValueError(f"model: {path} is not a safetensors file, whatever its name says")
+        file.seek(8)
+        header = file.read(length)
+    if len(header) < length:
+        raise ValueError(f"model: {path} ends within its header; download the file again")
+    try:
+        tensors = json.loads(header)
+        ends = [entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"]
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        raise ValueError(f"model: {path} has a safetensors header that cannot be read") from None
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise ValueError(
+            f"model: {path} has {size} bytes; expected {expected}: it is cut short or damaged"
+        )
+
+
+def _is_stock(library: Any) -> bool:
+    """Whether a component's library is diffusers, transformers or a pipeline folder of diffusers."""
+    if library in ("diffusers", "transformers"):
+        return True
+    spec = find_spec("diffusers")
+    if not (isinstance(library, str) and library.isidentifier() and spec and spec.origin):
+        return False
+    return (Path(spec.origin).parent / "pipelines" / library).is_dir()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError(f"model: {path} is not valid JSON; expected a pipeline index") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"model: {path} holds a {type(value).__name__}; expected a JSON object")
+    return value
