@@ -18,7 +18,7 @@ MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ValueError unless `folder` is a whole pipeline of stock components, without any code."""
+    """Raise ValueError unless `folder` is a whole pipeline of stock components, free of code."""
     index = folder / "model_index.json"
     if not index.is_file():
         raise ValueError(
@@ -77,7 +77,7 @@ def check_weights(path: Path) -> None:
 
 
 def _is_stock(library: Any) -> bool:
-    """Whether a component's library is diffusers, transformers or a pipeline folder of diffusers."""
+    """Whether `library` is diffusers, transformers or a pipeline folder of diffusers."""
     if library in ("diffusers", "transformers"):
         return True
     spec = find_spec("diffusers")

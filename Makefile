@@ -1,0 +1,43 @@
+# Every target sets up .venv/ by itself; the second time that costs nothing.
+# `make run PYTHON=python3.12` chooses another interpreter for a new .venv/.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: run lint types test docs help
+
+run: $(READY)   ## draw five prompts with emoji-sd, judge them, write pictures, contact sheet and JSON to out/
+	@mkdir -p out
+	$(BIN)/attention-studio generate --model emoji-sd --seed 1 --json \
+	  --prompt "a cat on grass" \
+	  --prompt "a red car in the snow" \
+	  --prompt "a blue balloon above a house at sunset" \
+	  --prompt "a green frog next to a crown on the beach" \
+	  --prompt "a big yellow star at night, watercolour" \
+	  > out/run.json
+	@echo "The same as JSON: out/run.json"
+
+lint: $(READY)  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy, strict, on the package as it will be installed
+	@rm -rf build/types && mkdir -p build/types/attention_studio
+	@cd build/types/attention_studio && ln -s ../../../studio/* ../../../kernels ../../../pipelines ../../../processors .
+	MYPYPATH=build/types $(BIN)/mypy -p attention_studio
+
+test: $(READY)  ## pytest, on the CPU with one thread
+	$(BIN)/python -m pytest -q
+
+docs: $(READY)  ## write docs/help.md from the live command line
+	$(BIN)/python docs/make_help.py
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,50 @@
+"""The commands that exist, gathered under one name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from .evaluate import evaluate
+from .generate import generate
+from .models import models
+from .shell import Shell
+from .train import train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="attention-studio",
+    cls=Shell,
+    help="Steer the attention of the diffusion models you already have.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (models, generate, train, evaluate):
+    app.command()(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"attention-studio {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave."),
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+) -> None:
+    """Steer the attention of the diffusion models you already have."""
+
+
+def main() -> None:
+    """The console script."""
+    app()
