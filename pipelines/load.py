@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,11 +57,28 @@ def load(
     place = torch.device(device or "cpu")
     if dtype is None:
         dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
-    pipe = DiffusionPipeline.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, use_safetensors=True
-    )
+    with _without_bars():
+        pipe = DiffusionPipeline.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Local files load in a moment; the two libraries' progress bars would only be noise."""
+    import diffusers.utils.logging as of_diffusers
+    import transformers.utils.logging as of_transformers
+
+    shown = [lib for lib in (of_diffusers, of_transformers) if lib.is_progress_bar_enabled()]
+    for lib in shown:
+        lib.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for lib in shown:
+            lib.enable_progress_bar()
 
 
 def _weights() -> Path:

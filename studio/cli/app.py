@@ -35,7 +35,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def root(
+def _root(
     version: Annotated[
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave."),

@@ -65,6 +65,7 @@ def generate(
         guidance=guidance,
         size=size,
     )
+    out.mkdir(parents=True, exist_ok=True)  # better to fail before the work than after it
     with progress_bar("drawing", quiet=quiet) as progress:
         result = draw(recipe, device=device, dtype=dtype, progress=progress)
     paths = save(result, out)

@@ -39,12 +39,10 @@ Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale; 1 switches it off.")]
 Width = Annotated[int | None, typer.Option(help="Pixels; the model's own when not given.")]
 Height = Annotated[int | None, typer.Option(help="Pixels; the model's own when not given.")]
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to run.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto: CUDA when there is one.")]
 Dtype = Annotated[
     str,
-    typer.Option(
-        metavar="auto|float32|bfloat16|float16", help="auto: bfloat16 on CUDA, else float32."
-    ),
+    typer.Option(help="auto, float32, bfloat16 or float16; auto: bfloat16 on CUDA, else float32."),
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

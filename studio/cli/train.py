@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from .options import Device, Quiet
+from ..generate import choose_device
+from .options import Device
 
 __all__ = ["Trainee", "train"]
 
@@ -22,9 +23,7 @@ class Trainee(StrEnum):
 
 def train(
     name: Annotated[Trainee, typer.Argument(help="The model to train.")],
-    minutes: Annotated[
-        float | None, typer.Option(min=0.0, help="Stop after so long; default: the full plan.")
-    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.0, help="How long to train.")] = 60.0,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for checkpoints and the finished model.")
     ] = Path("runs"),
@@ -34,21 +33,18 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default: torch's own choice.")
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="A tiny run that only proves it.")] = False,
-    quiet: Quiet = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="Half a minute, to prove it.")] = False,
 ) -> None:
     """Train an embedded model on scenes that the project renders itself."""
     from ..emoji.train import run
-    from ..generate import choose_device
 
-    run(
+    folder = run(
         name.value,
-        minutes=minutes,
+        minutes=0.5 if smoke else minutes,
         out=out,
         resume=resume,
         seed=seed,
         device=choose_device(device),
         threads=threads,
-        smoke=smoke,
-        quiet=quiet,
     )
+    print(folder)
