@@ -27,7 +27,7 @@ def resolve(model: str | Path) -> Path:
         if not folder.is_dir():
             raise ValueError(
                 f"model: {str(model)!r} has no trained weights in this installation; "
-                f"train them with `attention-studio train {model}`"
+                f"`attention-studio train {model}` makes a folder to name instead"
             )
         return folder
     folder = Path(model).expanduser()

@@ -93,12 +93,18 @@ def test_truncated_weights_are_named(copy: Path) -> None:
 
 
 def test_missing_parts_are_named(copy: Path) -> None:
-    (copy / UNET).rename(copy / "unet/diffusion_pytorch_model.bin")
     shutil.rmtree(copy / "vae")
     with pytest.raises(ValueError, match="lacks the folder 'vae'"):
         load(copy)
     (copy / "model_index.json").unlink()
     with pytest.raises(ValueError, match=r"no model_index\.json"):
+        load(copy)
+
+
+def test_pickled_weights_are_not_read(copy: Path) -> None:
+    for path in list(copy.rglob("*.safetensors")):
+        path.rename(path.with_suffix(".bin"))
+    with pytest.raises(ValueError, match=r"no \.safetensors weights"):
         load(copy)
 
 
