@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 __all__ = ["Recipe"]
 
-Side = Annotated[int, Field(ge=8, le=2048)]
+Side = Annotated[int, Field(ge=32, le=2048)]
 Prompt = Annotated[str, StringConstraints(max_length=20_000)]
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import ceil, gcd
 from typing import TypeAlias
+from unicodedata import combining, normalize
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -12,9 +14,12 @@ __all__ = ["contact_sheet", "printable"]
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
+Ink: TypeAlias = tuple[int, int, int]
+
 _PAPER = (252, 251, 248)
 _INK = (32, 33, 36)
 _GREY = (110, 112, 118)
+_GREEN, _RED = (30, 132, 73), (192, 57, 43)
 _MARGIN_PX, _GAP_PX, _LINE_PX = 28, 24, 20
 _CELL_PX = 256
 _MAX_LINES = 4
@@ -52,20 +57,43 @@ def contact_sheet(
         sheet.paste(cell, (x, y))
         y += cell.height + 12
         for line in above:
-            draw.text((x, y), line, fill=_INK, font=title)
+            _line(draw, (x, y), line, _INK, title)
             y += _LINE_PX
         for line in below:
-            draw.text((x, y), line, fill=_GREY, font=small)
+            _line(draw, (x, y), line, _GREY, small)
             y += _LINE_PX
     return sheet
 
 
 def printable(text: str) -> str:
-    """`text` with what Pillow's own font cannot draw written as <U+1F431>."""
-    return "".join(
-        char if " " <= char <= "\u017f" else " " if char.isspace() else f"<U+{ord(char):04X}>"
-        for char in text
-    )
+    """`text` in what Pillow's own font can draw: accents dropped, the rest as <U+1F431>."""
+    return "".join(_drawable(char) for char in normalize("NFKD", text))
+
+
+def _drawable(char: str) -> str:
+    if " " <= char <= "~" or char in "·…✓✗":  # the last two are drawn by hand
+        return char
+    if char.isspace():
+        return " "
+    if char in "–—":
+        return "-"
+    return "" if combining(char) else f"<U+{ord(char):04X}>"
+
+
+def _line(
+    draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, ink: Ink, font: Font
+) -> None:
+    """One line of text; the font has no ✓ and ✗, so they are strokes in green and red."""
+    x, y = at
+    for part in re.split("([✓✗])", text):
+        if part == "✓":
+            draw.line([(x, y + 8), (x + 2, y + 11), (x + 7, y + 4)], fill=_GREEN, width=2)
+        elif part == "✗":
+            draw.line([(x, y + 4), (x + 6, y + 11)], fill=_RED, width=2)
+            draw.line([(x, y + 11), (x + 6, y + 4)], fill=_RED, width=2)
+        else:
+            draw.text((x, y), part, fill=ink, font=font)
+        x += font.getlength(part)
 
 
 def _fit(image: Image.Image) -> Image.Image:

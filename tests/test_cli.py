@@ -113,7 +113,7 @@ def test_words_that_are_cut_are_named(draw) -> None:  # type: ignore[no-untyped-
     [
         ({"width": 0}, "width: 0 came"),
         ({"height": -8}, "height: -8 came"),
-        ({"width": 20}, "width: 20 came; tiny-sd expects a multiple of 8"),
+        ({"width": 36}, "width: 36 came; tiny-sd expects a multiple of 8"),
         ({"height": 99999}, "height: 99999 came"),
         ({"width": "wide"}, "--width"),
         ({"steps": 0}, "steps: 0 came"),

@@ -38,6 +38,13 @@ def test_five_stand_in_a_row_the_sixth_below() -> None:
 
 def test_what_the_font_lacks_is_named() -> None:
     assert printable("a 🐱\t!") == "a <U+1F431> !"
+    assert printable("naïve œuvre – red ✓ · car ✗") == "naive <U+0153>uvre - red ✓ · car ✗"
+
+
+def test_ticks_and_crosses_are_green_and_red() -> None:
+    note = contact_sheet([_picture()], ["a cat"], ["cat ✓ · grass ✗ (snow seen)"])
+    colours = {colour for _, colour in note.getcolors(100_000)}  # type: ignore[union-attr]
+    assert {(30, 132, 73), (192, 57, 43)} <= colours
 
 
 def test_one_caption_each() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table as RichTable
 
 from ..generate import choose_device, choose_dtype
 from ..models import describe
@@ -28,12 +25,16 @@ class Suite(StrEnum):
 def evaluate(
     suite: Annotated[Suite, typer.Argument(help="base: does the picture show what was asked?")],
     model: ModelName = "emoji-sd",
-    count: Annotated[int, typer.Option(help="Prompts, over all groups.")] = 200,
+    prompts: Annotated[int, typer.Option(help="Prompts, over all groups.")] = 240,
+    batch: Annotated[int, typer.Option(min=1, help="Pictures drawn at a time.")] = 8,
     seed: Seed = 0,
     steps: Steps = 30,
     guidance: Guidance = 5.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for pictures, sheets and the report.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,17 +42,22 @@ def evaluate(
     from ..evaluate import evaluate_base
 
     about = describe(model)
+    if not about.nouns:
+        raise ValueError(
+            f"model: {about.name} does not draw emoji world; the judge cannot score it"
+        )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
     with progress_bar("drawing", quiet=quiet) as progress:
-        table = evaluate_base(
-            pipe, about, count=count, steps=steps, guidance=guidance, seed=seed, progress=progress
+        report = evaluate_base(
+            pipe,
+            nouns=about.nouns,
+            prompts=prompts,
+            steps=steps,
+            guidance=guidance,
+            seed=seed,
+            batch=batch,
+            model=about.name,
+            folder=out,
+            progress=progress,
         )
-    if as_json:
-        print(json.dumps({"suite": suite.value, **asdict(table)}, indent=2))
-        return
-    shown = RichTable("group", "pictures", "nouns", "colours", "relation", "background", "style")
-    for row in table.figures:
-        rates = (row.nouns, row.colours, row.relation, row.background, row.style)
-        cells = ("–" if rate is None else f"{rate:.1%}" for rate in rates)
-        shown.add_row(row.group, str(row.pictures), *cells)
-    Console().print(shown)
+    print(report.to_json() if as_json else report.table())
