@@ -1,0 +1,34 @@
+"""The judge as the suites see it: a function from pictures to scenes, and its own accuracy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+from PIL.Image import Image
+
+from ..emoji.render import Scene
+
+__all__ = ["Judge", "judge_accuracy", "the_judge"]
+
+Judge: TypeAlias = Callable[[Sequence[Image]], Sequence[Scene]]
+"""What the pictures show, in their order."""
+
+_CARD = Path(__file__).resolve().parents[1] / "emoji" / "weights" / "judge" / "card.json"
+
+
+def the_judge() -> Judge:
+    """The packaged judge."""
+    from ..emoji import judge_many
+
+    return judge_many
+
+
+def judge_accuracy(card: Path = _CARD) -> Mapping[str, object]:
+    """The judge's figures on rendered truth, from its card; empty when it has none yet."""
+    if not card.is_file():
+        return {}
+    facts = json.loads(card.read_text(encoding="utf-8"))
+    return dict(facts.get("figures", {}))
