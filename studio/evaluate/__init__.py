@@ -1,5 +1,40 @@
 """Suites that measure models and methods on emoji world with the judge."""
 
-from .base import Figures, Table, evaluate_base
+from __future__ import annotations
 
-__all__ = ["Figures", "Table", "evaluate_base"]
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import BaseReport, evaluate_base
+    from .labelling import Agreement, agreement, make_sheets, read_nouns
+    from .resources import Resources, measure_resources
+
+__all__ = [
+    "Agreement",
+    "BaseReport",
+    "Resources",
+    "agreement",
+    "evaluate_base",
+    "make_sheets",
+    "measure_resources",
+    "read_nouns",
+]
+
+_HOMES = {
+    "Agreement": "labelling",
+    "BaseReport": "base",
+    "Resources": "resources",
+    "agreement": "labelling",
+    "evaluate_base": "base",
+    "make_sheets": "labelling",
+    "measure_resources": "resources",
+    "read_nouns": "labelling",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Names are imported on first use, so that asking for one costs nothing for the others."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

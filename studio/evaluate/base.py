@@ -1,112 +1,268 @@
-"""How well a model draws what its prompt says, by the judge, in groups of prompts.
+"""The suite `base`: how often a stock pipeline draws what its prompt says, by the judge.
 
-A group is a number of objects, and whether training could see the combination of noun with noun
-and noun with colour ("seen") or never did ("held out").
+Prompts come in balanced groups (`prompts.draw_prompts`): one thing, two things, three things, and
+styles apart; half of each holds a combination of noun and noun, or of noun and colour, that
+training never sees. Each figure is a count out of a count, with Wilson's 95 % interval, and is
+printed with the judge's own accuracy, since no figure can be better than the judge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from time import perf_counter
+from types import MappingProxyType
 
-import numpy as np
+from PIL.Image import Image
 
-from ..emoji.sample import sample_plan
-from ..generate import Progress, Verdict, run
-from ..recipe import Recipe
+from ..emoji.expect import expect
+from ..emoji.score import Score, score
+from ..sheet import contact_sheet
+from .draw import Pipeline, Progress, draw
+from .judging import Judge, judge_accuracy, the_judge
+from .prompts import EVALUATION_SEEDS, GROUPS, SPLITS, Asked, draw_prompts
+from .rates import Rate, rate_of
 
-if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+__all__ = ["BaseReport", "Figure", "NounRecall", "evaluate_base"]
 
-    from ..models import Model
+Answers = Iterable[bool | None]
 
-__all__ = ["Figures", "Table", "evaluate_base"]
-
-GROUPS: tuple[tuple[str, int, bool], ...] = (
-    ("1 object, seen", 1, False),
-    ("1 object, held out", 1, True),
-    ("2 objects, seen", 2, False),
-    ("2 objects, held out", 2, True),
-    ("3 objects, seen", 3, False),
-)
+_DIRECTIONS = ("left of", "right of", "above", "below")
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Fractions of a group's pictures that are right; None where no prompt asked for it."""
+class Figure:
+    """How often the answer to `question` was right in a group ("all" = every group) and split."""
 
     group: str
-    pictures: int
-    nouns: float | None
-    colours: float | None
-    relation: float | None
-    background: float | None
-    style: float | None
+    split: str
+    question: str
+    rate: Rate
 
 
 @dataclass(frozen=True)
-class Table:
-    """What was measured, on which settings, in how many seconds."""
+class NounRecall:
+    """How often a noun that was asked for is there."""
+
+    noun: str
+    rate: Rate
+
+
+@dataclass(frozen=True)
+class BaseReport:
+    """What was measured, on which settings, by which judge.
+
+    judge: the judge's own figures on rendered truth; empty when its card has none.
+    """
 
     model: str
-    version: str | None
+    pictures: int
     steps: int
     guidance: float
     seed: int
     seconds: float
-    figures: tuple[Figures, ...]
+    figures: tuple[Figure, ...]
+    nouns: tuple[NounRecall, ...]
+    judge: Mapping[str, object]
+
+    def rate(self, group: str, question: str, split: str = "all") -> Rate:
+        """One figure; a group, question or split that was not measured is an error."""
+        for figure in self.figures:
+            if (figure.group, figure.question, figure.split) == (group, question, split):
+                return figure.rate
+        known = sorted({f"{figure.group} / {figure.question}" for figure in self.figures})
+        raise ValueError(
+            f"group, question: {group!r} / {question!r} ({split}) came; "
+            f"expected one of {', '.join(known)}"
+        )
+
+    def table(self) -> str:
+        """Markdown: the figures, the recall of each noun, the judge's accuracy."""
+        lines = [
+            f"{self.model}: {self.pictures} prompts, {self.steps} steps, guidance "
+            f"{self.guidance:g}, seed {self.seed}; right answers with Wilson's 95 % interval.",
+            "",
+            "| group | right | all | seen | held out |",
+            "|---|---|---|---|---|",
+        ]
+        for group, question in dict.fromkeys((f.group, f.question) for f in self.figures):
+            cells = [self.rate(group, question, split).text() for split in ("all", *SPLITS)]
+            lines.append(f"| {group} | {question} | {' | '.join(cells)} |")
+        lines += ["", "| noun asked for | is there |", "|---|---|"]
+        lines += [f"| {recall.noun} | {recall.rate.text()} |" for recall in self.nouns]
+        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
+        lines += [f"| {name} | {_shown(value)} |" for name, value in self.judge.items()]
+        lines += [] if self.judge else ["| not measured | – |"]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> str:
+        """One JSON object, the facts of `table`."""
+        return json.dumps(
+            {
+                "suite": "base",
+                "model": self.model,
+                "pictures": self.pictures,
+                "steps": self.steps,
+                "guidance": self.guidance,
+                "seed": self.seed,
+                "seconds": self.seconds,
+                "figures": [
+                    {"group": f.group, "split": f.split, "question": f.question, **f.rate.facts()}
+                    for f in self.figures
+                ],
+                "nouns": [{"noun": r.noun, **r.rate.facts()} for r in self.nouns],
+                "judge": dict(self.judge),
+            },
+            indent=2,
+        )
 
 
 def evaluate_base(
-    pipe: DiffusionPipeline,
-    model: Model,
+    pipe: Pipeline,
     *,
-    count: int = 200,
+    nouns: Sequence[str],
+    prompts: int = 240,
     steps: int = 30,
     guidance: float = 5.0,
     seed: int = 0,
+    batch: int = 8,
+    model: str = "model",
+    folder: Path | None = None,
+    judge: Judge | None = None,
     progress: Progress | None = None,
-) -> Table:
-    """Draw and judge `count` prompts, spread evenly over the groups; at least one a group."""
-    if not model.nouns:
-        raise ValueError(
-            f"model: {model.name} does not draw emoji world; the judge cannot score it"
-        )
-    if count < len(GROUPS):
-        raise ValueError(f"count: {count} came; expected at least {len(GROUPS)}, one a group")
-    sizes = [len(part) for part in np.array_split(np.arange(count), len(GROUPS))]
-    rng = np.random.default_rng(seed)
-    prompts = [
-        sample_plan(rng, nouns=model.nouns, count=objects, held_out=held_out).caption
-        for (_, objects, held_out), size in zip(GROUPS, sizes, strict=True)
-        for _ in range(size)
-    ]
-    recipe = Recipe(
-        model=str(model.path), prompts=tuple(prompts), seed=seed, steps=steps, guidance=guidance
+) -> BaseReport:
+    """Draw `prompts` prompts over `nouns` and judge the pictures.
+
+    model:    the name in the report.
+    folder:   where pictures, prompts with verdicts, contact sheets and the report go, if anywhere.
+    judge:    None = the packaged one, whose accuracy the report then carries.
+    progress: called with the picture-steps done and those in all.
+    """
+    start = perf_counter()
+    asked = draw_prompts(EVALUATION_SEEDS + seed, nouns, prompts)
+    look = judge or the_judge()
+    images: list[Image] = []
+    scores: list[Score] = []
+    for part in draw(
+        pipe,
+        [item.prompt for item in asked],
+        [item.latent_seed for item in asked],
+        steps=steps,
+        guidance=guidance,
+        batch=batch,
+        progress=progress,
+    ):
+        first = len(images)
+        images += part
+        for item, scene in zip(asked[first : len(images)], look(part), strict=True):
+            scores.append(score(scene, expect(item.prompt)))
+    report = BaseReport(
+        model=model,
+        pictures=len(asked),
+        steps=steps,
+        guidance=guidance,
+        seed=seed,
+        seconds=round(perf_counter() - start, 1),
+        figures=tuple(_figures(asked, scores)),
+        nouns=tuple(_recalls(nouns, scores)),
+        judge=MappingProxyType(dict(judge_accuracy() if judge is None else {})),
     )
-    result = run(pipe, recipe, model, progress=progress)
-    verdicts = iter(result.verdicts or ())
-    figures = tuple(
-        _figures(name, [next(verdicts) for _ in range(size)])
-        for (name, _, _), size in zip(GROUPS, sizes, strict=True)
-    )
-    seconds = round(sum(result.timings.values()), 1)
-    return Table(model.name, model.version, steps, guidance, seed, seconds, figures)
+    if folder is not None:
+        _save(folder, report, asked, images, scores)
+    return report
 
 
-def _figures(group: str, verdicts: Sequence[Verdict]) -> Figures:
-    def rate(field: str) -> float | None:
-        answers: list[Any] = [getattr(verdict.score, field) for verdict in verdicts]
-        asked = [answer for answer in answers if answer is not None]
-        return round(sum(asked) / len(asked), 4) if asked else None
+def _relation(name: str | None = None) -> Callable[[Score], Answers]:
+    """Whether the relation holds, where it is a direction and both things are there."""
 
-    return Figures(
-        group,
-        len(verdicts),
-        nouns=rate("nouns_ok"),
-        colours=rate("colours_ok"),
-        relation=rate("relation_ok"),
-        background=rate("background_ok"),
-        style=rate("style_ok"),
-    )
+    def answers(verdict: Score) -> Answers:
+        asked = verdict.expectation.relation
+        there = all(thing.found for thing in verdict.things[:2])
+        if asked in ((name,) if name else _DIRECTIONS) and there:
+            yield verdict.relation_ok
+
+    return answers
+
+
+_QUESTIONS: Mapping[str, Callable[[Score], Answers]] = MappingProxyType(
+    {
+        "all nouns": lambda verdict: (verdict.nouns_ok,),
+        "all colours that are said": lambda verdict: (verdict.colours_ok,),
+        "colour, of the things there": lambda verdict: (
+            thing.colour_ok for thing in verdict.things if thing.found
+        ),
+        "relation, both things there": _relation(),
+        **{f"{name}, both things there": _relation(name) for name in _DIRECTIONS},
+        "background": lambda verdict: (verdict.background_ok,),
+        "style": lambda verdict: (verdict.style_ok,),
+    }
+)
+
+
+def _figures(asked: Sequence[Asked], scores: Sequence[Score]) -> Iterator[Figure]:
+    """Every question that was asked in a group, in all of it and in its splits."""
+    for group in (*GROUPS, "all"):
+        for question, answers in _QUESTIONS.items():
+            rates = {
+                split: rate_of(
+                    answer
+                    for item, verdict in zip(asked, scores, strict=True)
+                    if group in (item.group, "all") and split in (item.split, "all")
+                    for answer in answers(verdict)
+                )
+                for split in ("all", *SPLITS)
+            }
+            if rates["all"].asked:
+                for split, rate in rates.items():
+                    yield Figure(group, split, question, rate)
+
+
+def _recalls(nouns: Sequence[str], scores: Sequence[Score]) -> Iterator[NounRecall]:
+    things = [thing for verdict in scores for thing in verdict.things]
+    for noun in nouns:
+        yield NounRecall(noun, rate_of(thing.found for thing in things if thing.noun == noun))
+
+
+def _save(
+    folder: Path,
+    report: BaseReport,
+    asked: Sequence[Asked],
+    images: Sequence[Image],
+    scores: Sequence[Score],
+) -> None:
+    """`pictures/`, `verdicts.jsonl`, `sheet-<group>.png`, `report.md`, `report.json`."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for i, (item, image, verdict) in enumerate(zip(asked, images, scores, strict=True), 1):
+        image.save(folder / "pictures" / f"{i:04d}.png")
+        facts = {
+            "picture": f"pictures/{i:04d}.png",
+            "prompt": item.prompt,
+            "group": item.group,
+            "split": item.split,
+            "latent_seed": item.latent_seed,
+            "nouns_ok": verdict.nouns_ok,
+            "colours_ok": verdict.colours_ok,
+            "relation_ok": verdict.relation_ok,
+            "background_ok": verdict.background_ok,
+            "style_ok": verdict.style_ok,
+            "verdict": verdict.text(),
+        }
+        lines.append(json.dumps(facts, ensure_ascii=False) + "\n")
+    (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
+    for group in GROUPS:
+        chosen = [i for i, item in enumerate(asked) if item.group == group]
+        contact_sheet(
+            [images[i] for i in chosen],
+            [asked[i].prompt for i in chosen],
+            [scores[i].text() for i in chosen],
+            columns=min(len(chosen), 10),
+        ).save(folder / f"sheet-{group.replace(' ', '-')}.png")
+    (folder / "report.md").write_text(report.table(), encoding="utf-8")
+    (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
