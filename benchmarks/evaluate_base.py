@@ -1,0 +1,137 @@
+"""The figures of an embedded model: what it draws, where its word maps lie, what it costs.
+
+    python benchmarks/evaluate_base.py [--model emoji-sd] [--prompts 240] [--out out/evaluate]
+
+Writes `evaluate_base.csv` beside this file, one row a figure with device and commit; pictures,
+sheets and tables go to `--out`.
+"""
+# ruff: noqa: INP001  a folder of scripts
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from attention_studio import load
+from attention_studio.emoji.train.word_maps import measure_word_maps
+from attention_studio.evaluate import BaseReport, Resources, evaluate_base, measure_resources
+from attention_studio.evaluate.prompts import EVALUATION_SEEDS, draw_prompts
+from attention_studio.evaluate.word_report import WordMapReport
+from attention_studio.models import describe
+
+Row = dict[str, object]
+
+HERE = Path(__file__).resolve().parent
+COLUMNS = ("suite", "group", "split", "question", "value", "low", "high", "n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", default="emoji-sd")
+    parser.add_argument("--prompts", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--guidance", type=float, default=5.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
+    asked = parser.parse_args()
+    about = describe(asked.model)
+    # Costs first: this process still sleeps and holds nothing.
+    costs = measure_resources(asked.model, steps=asked.steps, guidance=asked.guidance)
+    pipe = load(asked.model)
+    base = evaluate_base(
+        pipe,
+        nouns=about.nouns,
+        prompts=asked.prompts,
+        steps=asked.steps,
+        guidance=asked.guidance,
+        seed=asked.seed,
+        model=about.name,
+        folder=asked.out,
+        progress=_show,
+    )
+    drawn = draw_prompts(EVALUATION_SEEDS + asked.seed, about.nouns, asked.prompts)
+    words = measure_word_maps(
+        pipe,
+        [item.prompt for item in drawn if item.group in ("one thing", "two things")],
+        steps=asked.steps,
+        guidance=asked.guidance,
+        folder=asked.out,
+        progress=_show,
+    )
+    (asked.out / "resources.json").write_text(costs.to_json() + "\n", encoding="utf-8")
+    print(base.table(), words.table(), costs.to_json(), sep="\n")
+    stamp: Row = {
+        "model": about.name,
+        "version": about.version,
+        "steps": asked.steps,
+        "guidance": asked.guidance,
+        "seed": asked.seed,
+        "device": f"CPU {platform.machine()}, {os.cpu_count()} cores",
+        "commit": _commit(),
+    }
+    with (HERE / "evaluate_base.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*COLUMNS, *stamp])
+        writer.writeheader()
+        for row in (*_base_rows(base), *_word_rows(words), *_cost_rows(costs)):
+            writer.writerow({**dict.fromkeys(COLUMNS, ""), **row, **stamp})
+
+
+def _base_rows(report: BaseReport) -> Iterator[Row]:
+    for figure in report.figures:
+        facts = figure.rate.facts()
+        yield {
+            "suite": "base",
+            "group": figure.group,
+            "split": figure.split,
+            "question": figure.question,
+            "n": facts["asked"],
+            **{name: facts[name] for name in ("value", "low", "high")},
+        }
+    for name, value in report.judge.items():
+        yield {"suite": "judge", "question": name, "value": value}
+
+
+def _word_rows(report: WordMapReport) -> Iterator[Row]:
+    for figure in report.figures:
+        facts = {name: value for name, value in asdict(figure).items() if isinstance(value, float)}
+        for name, value in facts.items():
+            of_pairs = name.startswith(("own_", "other_")) or name.endswith("_ratio")
+            yield {
+                "suite": "words",
+                "group": figure.kind,
+                "split": figure.site,
+                "question": name,
+                "value": round(value, 4),
+                "n": figure.pairs if of_pairs else figure.words,
+            }
+
+
+def _cost_rows(costs: Resources) -> Iterator[Row]:
+    for name in ("load_seconds", "reload_seconds", "picture_seconds", "peak_memory_bytes"):
+        yield {"suite": "costs", "question": name, "value": getattr(costs, name), "n": costs.runs}
+
+
+def _show(done: int, total: int) -> None:
+    print(f"\r{done} of {total} picture-steps", end="", file=sys.stderr, flush=True)
+
+
+def _commit() -> str:
+    """The checkout's commit, with a + when files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=HERE, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+
+
+if __name__ == "__main__":
+    main()
