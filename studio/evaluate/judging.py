@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -27,8 +27,20 @@ def the_judge() -> Judge:
 
 
 def judge_accuracy(card: Path = _CARD) -> Mapping[str, object]:
-    """The judge's figures on rendered truth, from its card; empty when it has none yet."""
+    """The judge's figures on rendered truth, from its card; empty when it has none yet.
+
+    Figures inside figures are named "outer, inner".
+    """
     if not card.is_file():
         return {}
     facts = json.loads(card.read_text(encoding="utf-8"))
-    return dict(facts.get("figures", {}))
+    return dict(_flat(facts.get("figures", {})))
+
+
+def _flat(figures: Mapping[str, object], outer: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in figures.items():
+        full = f"{outer}, {name}" if outer else name
+        if isinstance(value, Mapping):
+            yield from _flat(value, full)
+        else:
+            yield full, value

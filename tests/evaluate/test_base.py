@@ -16,7 +16,7 @@ from attention_studio.emoji import Scene, render
 from attention_studio.emoji.words import CORE_NOUNS
 from attention_studio.evaluate import evaluate_base
 from attention_studio.evaluate.base import BaseReport
-from attention_studio.evaluate.judging import Judge
+from attention_studio.evaluate.judging import Judge, judge_accuracy
 from attention_studio.evaluate.prompts import EVALUATION_SEEDS, draw_prompts
 
 
@@ -122,3 +122,10 @@ def test_unknown_figures_are_an_error() -> None:
     report = _evaluate(Painter(), TruthTeller(12), prompts=12)
     with pytest.raises(ValueError, match="'four things' / 'all nouns'"):
         report.rate("four things", "all nouns")
+
+
+def test_the_judge_s_own_figures_come_from_its_card(tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    assert judge_accuracy(card) == {}
+    card.write_text(json.dumps({"figures": {"scenes": 9, "rendered": {"noun_f1": 0.5}}}))
+    assert judge_accuracy(card) == {"scenes": 9, "rendered, noun_f1": 0.5}
