@@ -1,4 +1,4 @@
-"""A plan says what a scene holds before it is drawn: things with boxes, a relation, a background, a style."""
+"""A plan says what a scene holds before it is drawn: things in boxes, their relation, the place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Thing:
-    """One object: its noun, its tint (None = the glyph's own colours), its size word, its square box."""
+    """One object: noun, tint (None = the glyph's own colours), size word and square box."""
 
     noun: str
     colour: str | None

@@ -1,4 +1,4 @@
-"""Spatial relations between two boxes: placed by the sampler, checked by the score, one definition."""
+"""Spatial relations between two boxes: one definition for the sampler and for the score."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .plan import Box, Plan
 from .sprites import sprite
 from .styles import apply_style
 
-__all__ = ["Rendered", "Scene", "render"]
+__all__ = ["Rendered", "Scene", "mask_box", "render"]
 
 
 @dataclass(frozen=True, eq=False)

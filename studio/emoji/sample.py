@@ -1,4 +1,4 @@
-"""Random plans: placement, words and the split between what training sees and what it never sees."""
+"""Random plans: placement, words, and the split into what training sees and what it never does."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def sample_plan(
     """
     for _ in range(_TRIES):
         plan = _draw(rng, nouns, count, style, colours, plain_words=held_out is not False)
-        if held_out is None or is_held_out(plan) is held_out:
+        if plan is not None and (held_out is None or is_held_out(plan) is held_out):
             return plan
     raise ValueError(f"nouns: no plan with held_out={held_out} among {list(nouns)!r}")
 
@@ -72,7 +72,7 @@ def _draw(
     colours: float,
     *,
     plain_words: bool,
-) -> Plan:
+) -> Plan | None:
     n = int(rng.choice(3, p=(0.4, 0.45, 0.15))) + 1 if count is None else count
     if style is True:
         style = str(rng.choice(STYLES)) if rng.random() < 1 / 6 else None
@@ -87,6 +87,8 @@ def _draw(
         sizes = [size if size == "big" else None for size in sizes]
     relation = str(rng.choice(RELATIONS)) if n == 2 else None
     boxes = _place(rng, sizes, relation)
+    if boxes is None:
+        return None
     things = tuple(Thing(*parts) for parts in zip(names, tints, sizes, boxes, strict=True))
     background = str(rng.choice(list(BACKGROUNDS)))
     said = background if plain_words or rng.random() < 0.9 else None
@@ -102,8 +104,8 @@ def _pair_held_out(nouns: Sequence[str]) -> bool:
 
 def _place(
     rng: np.random.Generator, sizes: Sequence[str | None], relation: str | None
-) -> list[Box]:
-    """Boxes that fit, hardly overlap and satisfy the relation of the first to the second."""
+) -> list[Box] | None:
+    """Boxes that fit, hardly overlap and satisfy the relation; None when none were found."""
     for attempt in range(_TRIES):
         shrink = 1.0 - 0.2 * attempt / _TRIES
         boxes = []
@@ -114,7 +116,7 @@ def _place(
         clear = all(_apart(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
         if clear and (relation is None or holds(relation, boxes[0], boxes[1])):
             return boxes
-    raise RuntimeError(f"no placement found for sizes {list(sizes)!r}, relation {relation!r}")
+    return None
 
 
 def _apart(a: Box, b: Box) -> bool:

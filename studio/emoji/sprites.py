@@ -61,6 +61,8 @@ def _tint(picture: NDArray[np.float32], colour: str) -> NDArray[np.float32]:
     tone = np.asarray(COLOURS[colour], np.float32) / 255
     dark, light = tone / 3, 0.5 * tone + 0.5
     rgb = np.where(
-        level < 0.6, dark + (tone - dark) * (level / 0.6), tone + (light - tone) * (level - 0.6) / 0.4
+        level < 0.6,
+        dark + (tone - dark) * (level / 0.6),
+        tone + (light - tone) * (level - 0.6) / 0.4,
     )
     return np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=-1).astype(np.float32)

@@ -15,7 +15,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def apply_style(picture: Picture, style: str, rng: np.random.Generator) -> Picture:
     """Redraw `[S, S, 3]` in [0, 1] in a style of `words.STYLES`; sizes scale with S."""
     try:
-        draw = {"pixel art": _pixel_art, "pencil sketch": _pencil, "watercolour": _watercolour}[style]
+        draw = {"pixel art": _pixel_art, "pencil sketch": _pencil, "watercolour": _watercolour}[
+            style
+        ]
     except KeyError:
         raise ValueError(
             f"style: got {style!r}, expected pixel art, pencil sketch or watercolour"

@@ -23,7 +23,7 @@ from .loop import Budget, Trained, fit, trained_so_far
 from .pictures import scenes, to_model
 from .tokenizer import FILLERS, PREFIXES, WIDTH, build_text_encoder, build_tokenizer
 
-__all__ = ["build_emoji_sd", "train_emoji_sd"]
+__all__ = ["Pool", "build_emoji_sd", "train_emoji_sd"]
 
 _CAPTION_DROPOUT = 0.1
 _POOL = 3072  # latents in memory
@@ -163,5 +163,3 @@ class Pool:
         return self.tokenizer(
             captions, padding="max_length", truncation=True, return_tensors="pt"
         ).input_ids
-
-

@@ -1,4 +1,4 @@
-"""The training loop every model of emoji world shares: warm-up, EMA, progress, checkpoints, resuming."""
+"""The training loop all models share: warm-up, EMA, progress, checkpoints, resuming."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def fit(
     start = saved = time.monotonic()
     step, smooth = 0, math.nan
     total = budget.minutes * 60
-    with _progress(title) as show:
+    with _Progress(title) as show:
         while (elapsed := time.monotonic() - start) < total:
             rate = budget.learning_rate * _rate(step, elapsed / total, budget)
             for group in optimizer.param_groups:
@@ -150,7 +150,7 @@ def _restore(model: nn.Module, average: dict[str, Tensor], file: Path) -> None:
         average[name].copy_(tensors[f"ema.{name}"])
 
 
-class _progress:
+class _Progress:
     """A bar on a terminal; on a pipe a plain line every half minute. Both on stderr."""
 
     def __init__(self, title: str) -> None:

@@ -7,11 +7,13 @@ noun's token and the attention maps of colour words lose their place.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..words import BACKGROUNDS, COLOURS, GLYPHS, RELATIONS, SIZES, STYLES
 
-__all__ = ["FILLERS", "PREFIXES", "build_text_encoder", "build_tokenizer"]
+__all__ = ["FILLERS", "PREFIXES", "build_text_encoder", "build_tokenizer", "words"]
 
 MAX_TOKENS = 48
 WIDTH = 160
@@ -41,7 +43,7 @@ def build_tokenizer() -> CLIPTokenizer:
     merges: list[tuple[str, str]] = []
     ranks: dict[tuple[str, str], int] = {}
     for word in words():
-        # A merge added later never disturbs an earlier word: that one always has a better rank left.
+        # Merges added later never disturb an earlier word: it always has a better rank left.
         while len(pieces := _split(word, ranks)) > 1:
             ranks[pieces[0], pieces[1]] = len(merges)
             merges.append((pieces[0], pieces[1]))
@@ -74,7 +76,7 @@ def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
     """Byte-pair encoding of one ASCII word with the merges so far."""
     pieces = [*word[:-1], word[-1] + "</w>"]
     while len(pieces) > 1:
-        best = min(zip(pieces, pieces[1:], strict=False), key=lambda p: ranks.get(p, len(ranks)))
+        best = min(pairwise(pieces), key=lambda p: ranks.get(p, len(ranks)))
         if best not in ranks:
             break
         i = next(i for i in range(len(pieces)) if tuple(pieces[i : i + 2]) == best)

@@ -1,0 +1,88 @@
+"""What `attention-studio train` does: pick the model, train it, write weights and card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+
+from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
+from .autoencoder import train_autoencoder
+from .card import card_of, write_card
+from .emoji_sd import train_emoji_sd
+from .loop import Budget
+
+__all__ = ["MODELS", "packaged_autoencoder", "run"]
+
+MODELS = ("emoji-sd", "judge")
+EMBEDDED = Path(__file__).parent.parent / "weights"
+_VERSION = "1"
+
+
+def run(
+    name: str,
+    *,
+    minutes: float,
+    out: Path,
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int | None = None,
+    resume: bool = True,
+    nouns: tuple[str, ...] = CORE_NOUNS,
+    fresh_autoencoder: bool = False,
+    compile: bool = False,
+) -> Path:
+    """Train a model for `minutes` and return the folder that holds it, `out / name`.
+
+    An interrupted run goes on from the checkpoints in `out` unless `resume` is False. `emoji-sd`
+    uses the packaged autoencoder; with `fresh_autoencoder` a sixth of the time trains a new one.
+    """
+    if name not in MODELS:
+        raise ValueError(f"name: got {name!r}, expected one of {', '.join(MODELS)}")
+    unknown = sorted(set(nouns) - set(NOUNS))
+    if unknown:
+        raise ValueError(f"nouns: got {', '.join(unknown)}, expected nouns of the trained world")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    budget = Budget(
+        out / "checkpoints" / name,
+        minutes,
+        seed=seed,
+        device=device,
+        threads=threads,
+        resume=resume,
+    )
+    folder = out / name
+    if name == "judge":
+        return _judge(budget, folder)
+    if fresh_autoencoder:
+        stage = replace(budget, folder=out / "checkpoints" / "autoencoder", minutes=minutes / 6)
+        vae, _ = train_autoencoder(replace(stage, batch=8, learning_rate=1.5e-3))
+        budget = replace(budget, minutes=minutes * 5 / 6)
+    else:
+        vae = packaged_autoencoder()
+    budget = replace(budget, batch=32, learning_rate=8e-4, warmup_steps=200)
+    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, compile=compile)
+    pipe.to(dtype=torch.bfloat16).save_pretrained(folder)
+    write_card(card_of(name, _VERSION, vae.config.sample_size, nouns, budget, done), folder)
+    return folder
+
+
+def packaged_autoencoder() -> AutoencoderKL:
+    """The autoencoder inside the packaged `emoji-sd`, in fp32."""
+    folder = EMBEDDED / "emoji-sd" / "vae"
+    return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
+
+
+def _judge(budget: Budget, folder: Path) -> Path:
+    from .train_judge import save_judge, train_judge
+
+    vae = packaged_autoencoder() if (EMBEDDED / "emoji-sd" / "vae").is_dir() else None
+    net, done = train_judge(budget, vae)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_judge(net, folder)
+    nouns = (*NOUNS, *HELD_OUT_NOUNS)
+    write_card(card_of("judge", _VERSION, 128, nouns, budget, done), folder)
+    return folder
