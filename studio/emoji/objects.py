@@ -69,8 +69,8 @@ def find_things(nouns: NDArray[np.float32], tints: NDArray[np.float32]) -> list[
 
 
 def _inside_box(pixels: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    left, top, right, bottom = _box(mask)
+    return pixels[top : bottom + 1, left : right + 1]
 
 
 def _regions(mask: NDArray[np.bool_], least: float) -> list[NDArray[np.bool_]]:
@@ -107,7 +107,7 @@ def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
