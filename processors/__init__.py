@@ -1,3 +1,48 @@
 """Controls, the engine that combines them, and the families that translate a model's attention."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .call import Call, Kind, Rows, Site, Step
+    from .control import Control, Prompts
+    from .interval import Interval
+    from .mask import Dense, KeyBias, Labels, Mask, Window
+    from .mix import Mix, Term
+
+__all__ = [
+    "Call",
+    "Control",
+    "Dense",
+    "Interval",
+    "KeyBias",
+    "Kind",
+    "Labels",
+    "Mask",
+    "Mix",
+    "Prompts",
+    "Rows",
+    "Site",
+    "Step",
+    "Term",
+    "Window",
+]
+
+_HOMES = {
+    "call": ("Call", "Kind", "Rows", "Site", "Step"),
+    "control": ("Control", "Prompts"),
+    "interval": ("Interval",),
+    "mask": ("Dense", "KeyBias", "Labels", "Mask", "Window"),
+    "mix": ("Mix", "Term"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first asked for: importing the package costs nothing."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{home}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
