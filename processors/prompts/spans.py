@@ -13,7 +13,7 @@ from typing import Literal
 
 from .units import Cluster, Kind, Span, clusters, fold, quoted, shown_words
 
-__all__ = ["Occurrence", "find_spans"]
+__all__ = ["MissingWordError", "Occurrence", "find_spans"]
 
 Occurrence = int | Literal["all"]
 """Which of a repeated word: 1 = the first, 2 = the second, …, or every one."""
@@ -21,11 +21,15 @@ Occurrence = int | Literal["all"]
 _MOST_WORDS_LISTED = 40
 
 
+class MissingWordError(ValueError):
+    """The word is not in the text; that a word was cut off at the end is a plain ValueError."""
+
+
 def find_spans(text: str, word: str, occurrence: Occurrence = "all") -> tuple[Span, ...]:
     """Spans of `word` in `text`, left to right and apart from each other; never empty.
 
     Case, composed or decomposed accents, the number of blanks and the style of hyphens and
-    apostrophes make no difference. ValueError when the word is not there.
+    apostrophes make no difference. MissingWordError when the word is not there.
     """
     if not isinstance(word, str) or not word.strip():
         raise ValueError(f"word: expected a word or phrase of the prompt, got {word!r}")
@@ -36,7 +40,7 @@ def find_spans(text: str, word: str, occurrence: Occurrence = "all") -> tuple[Sp
     whole, part = _matches(clusters(text), fold(word))
     found = whole or part
     if not found:
-        raise ValueError(_missing(text, word))
+        raise MissingWordError(_missing(text, word))
     if occurrence == "all":
         return tuple(found)
     if occurrence > len(found):

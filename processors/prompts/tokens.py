@@ -106,7 +106,9 @@ class TokenizedText:
         return tuple(block.ids for block in self.blocks)
 
     def find(self, word: str, occurrence: Occurrence = "all") -> Words:
-        """The word's tokens; ValueError when it is not in the text, or no block holds all of it.
+        """The word's tokens; MissingWordError when it is not in the text.
+
+        ValueError when no block holds all of it: a controlled word must not be cut in silence.
 
         ours: in a model with several blocks one that holds the word whole is enough, since an
         encoder that never saw a word has nothing of it to control.
@@ -207,6 +209,7 @@ def _start_tokens(tokenizer: Callable[..., Any]) -> int:
 def _owned_blanks(text: str, spans: list[Span], word_ids: list[int | None]) -> list[Span]:
     """Gives a token that is only the blank before its word ("▁" before "c") to that word."""
     for i in reversed(range(len(spans) - 1)):
-        if text[slice(*spans[i])].isspace() and word_ids[i] == word_ids[i + 1]:
+        blank = not text[slice(*spans[i])].strip()
+        if blank and word_ids[i] is not None and word_ids[i] == word_ids[i + 1]:
             spans[i] = spans[i + 1]
     return spans
