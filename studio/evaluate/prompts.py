@@ -28,7 +28,7 @@ __all__ = [
 EVALUATION_SEEDS = 9_000_000
 """Figures: the generator of run `seed` is `default_rng(EVALUATION_SEEDS + seed)`."""
 TUNING_SEEDS = 8_000_000
-"""Choices, such as a threshold, are made on this range and never on the one above."""
+"""Choices, such as a threshold or the guidance, are made on this range, never on the one above."""
 LABELLING_SEEDS = 7_000_000
 """Pictures that people label."""
 
