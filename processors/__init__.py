@@ -7,22 +7,39 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .call import Call, Kind, Rows, Site, Step
     from .control import Control, Prompts
+    from .controls import (
+        KeepLayout,
+        LocalBlend,
+        RecordMaps,
+        RefineWords,
+        ReplaceWords,
+        ReweightWords,
+    )
     from .interval import Interval
     from .mask import Dense, KeyBias, Labels, Mask, Window
     from .mix import Mix, Term
+    from .run import Cancelled, Run
 
 __all__ = [
     "Call",
+    "Cancelled",
     "Control",
     "Dense",
     "Interval",
+    "KeepLayout",
     "KeyBias",
     "Kind",
     "Labels",
+    "LocalBlend",
     "Mask",
     "Mix",
     "Prompts",
+    "RecordMaps",
+    "RefineWords",
+    "ReplaceWords",
+    "ReweightWords",
     "Rows",
+    "Run",
     "Site",
     "Step",
     "Term",
@@ -32,9 +49,18 @@ __all__ = [
 _HOMES = {
     "call": ("Call", "Kind", "Rows", "Site", "Step"),
     "control": ("Control", "Prompts"),
+    "controls": (
+        "KeepLayout",
+        "LocalBlend",
+        "RecordMaps",
+        "RefineWords",
+        "ReplaceWords",
+        "ReweightWords",
+    ),
     "interval": ("Interval",),
     "mask": ("Dense", "KeyBias", "Labels", "Mask", "Window"),
     "mix": ("Mix", "Term"),
+    "run": ("Cancelled", "Run"),
 }
 
 

@@ -1,0 +1,174 @@
+"""Puts controls on a stock pipeline for the length of a `with` block, and takes every trace away.
+
+    with attach(pipe, [ReplaceWords(), KeepLayout()]) as run:
+        images = pipe(["a cat on grass", "a dog on grass"], generator=...).images
+    run.maps, run.receipt(...)
+
+The stock sampling loop runs. Where and when no control acts, so do the stock processors: the bits
+are theirs by construction.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from .control import Control
+from .families import Family, Keeps, family_of
+from .noise import RandomState
+from .recorder import BUDGET_BYTES
+from .run import Run
+from .step import Inputs, LatentEdit, Objective
+
+__all__ = ["attach"]
+
+_MARK = "_attention_studio_run"
+
+
+@contextmanager
+def attach(
+    pipe: Any, controls: Sequence[Control], *, map_budget_bytes: int = BUDGET_BYTES
+) -> Iterator[Run]:
+    """Steers the calls of `pipe` within the block; yields the run, which outlives it.
+
+    ValueError, before anything is changed, for a family, processor, scheduler or cache that cannot
+    be steered, and for a pipeline that is attached already (also by way of a shared denoiser).
+    """
+    family = family_of(pipe)
+    denoiser: Any = family.denoiser(pipe)
+    sites = family.sites(denoiser)
+    _check(pipe, denoiser, family, controls)
+    for module, site in sites:
+        family.check(module, site)
+    run = Run(family, pipe, controls, map_budget_bytes)
+    with ExitStack() as undo:
+        setattr(denoiser, _MARK, run)
+        undo.callback(delattr, denoiser, _MARK)
+        for module, site in sites:
+            undo.callback(module.set_processor, module.processor)
+            module.set_processor(family.processor(module, site, run))
+        _wrap(undo, pipe, "encode_prompt", functools.partial(_encoding, family, pipe, run))
+        _wrap(undo, pipe.scheduler, "set_timesteps", functools.partial(_setting, run))
+        _wrap(undo, pipe.scheduler, "step", functools.partial(_stepping, pipe.scheduler, run))
+        before = functools.partial(_entering, family, pipe, pipe.scheduler, run)
+        for hook in (
+            denoiser.register_forward_pre_hook(before, with_kwargs=True),
+            denoiser.register_forward_hook(lambda *_: run.left(), always_call=True),
+        ):
+            undo.callback(hook.remove)
+        yield run
+
+
+def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]) -> None:
+    for control in controls:
+        if not isinstance(control, Control):
+            raise ValueError(f"controls: came {control!r}; expected controls")
+        if isinstance(control, Objective):
+            raise ValueError(
+                f"controls: {type(control).__name__} is an objective: not supported yet"
+            )
+    if hasattr(denoiser, _MARK):
+        raise ValueError("pipe: it, or another with the same denoiser, is attached already")
+    if getattr(denoiser, "is_cache_enabled", False):
+        raise ValueError("pipe: its cache skips attention calls; call disable_cache() first")
+    for name, module in denoiser.named_modules():
+        if getattr(module, "_compiled_call_impl", None) is not None:
+            raise ValueError(
+                f"pipe: {name or 'the denoiser'} is compiled, and under controls would be compiled "
+                "anew at each step; attach to a pipeline that is not"
+            )
+    editing = [type(control).__name__ for control in controls if isinstance(control, LatentEdit)]
+    if editing and family.keeps(pipe.scheduler) is Keeps.NEVER:
+        raise ValueError(
+            f"scheduler: {type(pipe.scheduler).__name__} throws away what {editing[0]} does to the "
+            "latents; use DDIMScheduler.from_config(pipe.scheduler.config)"
+        )
+
+
+def _wrap(
+    undo: ExitStack, owner: Any, name: str, around: Callable[..., Callable[..., Any]]
+) -> None:
+    """Replaces a method on the instance; pipelines read its signature, so that is kept."""
+    original = getattr(owner, name)
+    if name in vars(owner):
+        undo.callback(setattr, owner, name, original)
+    else:
+        undo.callback(delattr, owner, name)
+    setattr(owner, name, functools.wraps(original)(around(original)))
+
+
+def _asked(original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    bound = inspect.signature(original).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _encoding(
+    family: Family, pipe: Any, run: Run, original: Callable[..., Any]
+) -> Callable[..., Any]:
+    def encode_prompt(*args: Any, **kwargs: Any) -> Any:
+        given = original(*args, **kwargs)
+        if run.controlled:
+            run.began(family.encoded(pipe, _asked(original, *args, **kwargs), given))
+        return given
+
+    return encode_prompt
+
+
+def _setting(run: Run, original: Callable[..., Any]) -> Callable[..., Any]:
+    def set_timesteps(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        run.clock.reset()
+        return result
+
+    return set_timesteps
+
+
+def _stepping(scheduler: Any, run: Run, original: Callable[..., Any]) -> Callable[..., Any]:
+    def step(*args: Any, **kwargs: Any) -> Any:
+        run.check_cancelled()
+        if not run.controlled:
+            return original(*args, **kwargs)
+        asked = _asked(original, *args, **kwargs)
+        latents = asked["sample"]
+        run.stepping(latents)
+        watched = RandomState(asked.get("generator"), latents.device) if run.paired else None
+        result = original(*args, **kwargs)
+        if watched is not None:
+            watched.check(*run.shape)
+        complete = getattr(scheduler, "state_in_first_order", True)
+        if isinstance(result, tuple):
+            return run.stepped(result[0], asked["timestep"], complete=complete), *result[1:]
+        result.prev_sample = run.stepped(result.prev_sample, asked["timestep"], complete=complete)
+        return result
+
+    return step
+
+
+def _entering(
+    family: Family,
+    pipe: Any,
+    scheduler: Any,
+    run: Run,
+    denoiser: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    if not run.controlled:
+        return None
+    if pipe.scheduler is not scheduler:
+        raise ValueError("pipe: its scheduler was exchanged within attach; do that before")
+    bound = inspect.signature(type(denoiser).forward).bind(denoiser, *args, **kwargs)
+    came = {field: bound.arguments[name] for field, name in family.arguments.items()}
+    inputs = Inputs(**came)
+    if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use
+        run.clock.start(pipe.num_timesteps, scheduler.order)
+    changed = run.entered(inputs)
+    if changed is inputs:
+        return None
+    for field, name in family.arguments.items():
+        bound.arguments[name] = getattr(changed, field)
+    return bound.args[1:], bound.kwargs

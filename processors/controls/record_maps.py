@@ -1,0 +1,53 @@
+"""Word maps: where a word of the prompt was looked at, averaged over sites and steps.
+
+The mean of cross-attention maps over heads, sites and steps, as in Prompt-to-Prompt (Hertz et al.
+2022, arXiv:2208.01626) and DAAM (Tang et al. 2022, arXiv:2210.04885); a word of several tokens has
+the sum of their columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ..call import Site, Step
+from ..control import Control, Prompts
+from ..interval import Interval
+from ..recorder import Columns, Word
+from .gates import found_in
+
+__all__ = ["RecordMaps"]
+
+
+@dataclass(frozen=True, eq=False)
+class RecordMaps(Control):
+    """Reads only: the pictures keep their bits.
+
+    words:      recorded in every prompt that has them; a word that none has is an error.
+    edited:     True = the maps as they act, after all edits; False = what a row itself looks at.
+    every_grid: True = every site with text, one map for each grid; False = the model's map grid.
+    during:     the part of the denoising over which is averaged.
+    columns:    made by bind.
+    """
+
+    words: tuple[str, ...] = ()
+    edited: bool = True
+    every_grid: bool = False
+    during: Interval = Interval()
+    columns: Columns = Columns(())
+
+    def bind(self, prompts: Prompts) -> RecordMaps | None:
+        if not self.words:
+            return None
+        texts = prompts.tokenized("record_maps")
+        words = [
+            Word(prompt, word, tokens)
+            for word in self.words
+            for prompt, tokens in found_in(texts, word).items()
+        ]
+        return replace(self, columns=Columns(tuple(words), self.edited))
+
+    def acts(self, site: Site, step: Step) -> bool:
+        return (site.has_text if self.every_grid else site.maps) and self.during.active(step)
+
+    def record(self, site: Site, step: Step) -> Columns:
+        return self.columns

@@ -1,0 +1,72 @@
+"""Refinement: what the edited prompt shares with the source keeps the source's attention.
+
+Prompt-to-Prompt, Hertz et al. 2022 (arXiv:2208.01626), section 3.2, "adding a new phrase":
+
+    A_edit[i, n] = w[n] · sum_m A_source[i, m] token_map[m, n]  +  (1 − w[n]) · A_edit[i, n]
+    w[n] = g[n] · al[n]
+
+i: pixel, m: source token, n: target token; al[n] is 1 where target token n follows a source token,
+0 where it is new; g is 1 while the gate of the target word is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..call import Call, Site, Step
+from ..control import Control, Prompts
+from ..interval import Interval
+from ..mix import Mix
+from ..prompts.align import Align, refinement_map
+from .gates import Gates
+
+__all__ = ["RefineWords"]
+
+
+@dataclass(frozen=True, eq=False)
+class RefineWords(Control):
+    """Words may be added, taken away or substituted; all cross-attention sites take part.
+
+    during:    the part of the denoising in which it holds; the paper's examples: the first 80 %.
+    words:     intervals of single target words.
+    align:     "official" keeps the defects of the authors' code for shorter targets.
+    token_map: [E, M, N] for E edits and
+    aligned:   al [E, N]; bind makes both when they are not given.
+    gates:     made by bind.
+    """
+
+    paired: ClassVar[bool] = True
+
+    during: Interval = Interval(0.0, 0.8)
+    words: Mapping[str, Interval] = field(default_factory=dict)
+    align: Align = "exact"
+    token_map: Tensor | None = None
+    aligned: Tensor | None = None
+    gates: Gates | None = None
+
+    def bind(self, prompts: Prompts) -> RefineWords:
+        prompts.require_edits("refine_words")
+        token_map, aligned, gates = self.token_map, self.aligned, Gates(self.during)
+        if token_map is None or aligned is None or self.words:
+            source, *edits = prompts.tokenized("refine_words")
+            gates = Gates.of(self.during, self.words, edits)
+        if token_map is None or aligned is None:
+            pairs = [refinement_map(source, edit, self.align) for edit in edits]
+            token_map, aligned = (torch.stack(part) for part in zip(*pairs, strict=True))
+        return replace(self, token_map=token_map, aligned=aligned, gates=gates)
+
+    def acts(self, site: Site, step: Step) -> bool:
+        return site.has_text and self.gates is not None and self.gates.active(step)
+
+    def mix(self, call: Call, mix: Mix) -> Mix:
+        assert self.token_map is not None and self.aligned is not None and self.gates is not None
+        for row in call.batch.edits:
+            edit = call.batch.rows[row].prompt - 1
+            gate = self.gates.open(call.step, edit + 1, call.k.shape[2]) * self.aligned[edit]
+            mix = mix.read_as(row, call.batch.source_of(row), self.token_map[edit], gate)
+        return mix

@@ -1,0 +1,68 @@
+"""Word swap: where a word was exchanged, the edit keeps looking where the source looked.
+
+Prompt-to-Prompt, Hertz et al. 2022 (arXiv:2208.01626), section 3.2, "word swap":
+
+    A_edit[i, n] = g[n] · sum_m A_source[i, m] token_map[m, n]  +  (1 − g[n]) · A_edit[i, n]
+
+i: pixel, m: source token, n: target token, g: 1 while the gate of the target word is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ..call import Call, Site, Step
+from ..control import Control, Prompts
+from ..interval import Interval
+from ..mix import Mix
+from ..prompts.align import Align, replacement_map
+from .gates import Gates
+
+__all__ = ["ReplaceWords"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReplaceWords(Control):
+    """All prompts have as many words as the first; all cross-attention sites take part.
+
+    during:    the part of the denoising in which it holds; the paper's examples: the first 80 %.
+    words:     intervals of single target words, such as {"lion": Interval(0, 0.4)}.
+    align:     "official" keeps the defects of the authors' code for words of unequal token counts.
+    token_map: [E, M, N] for E edits, rows sum to 1; bind makes it when it is not given.
+    gates:     made by bind.
+    """
+
+    paired: ClassVar[bool] = True
+
+    during: Interval = Interval(0.0, 0.8)
+    words: Mapping[str, Interval] = field(default_factory=dict)
+    align: Align = "exact"
+    token_map: Tensor | None = None
+    gates: Gates | None = None
+
+    def bind(self, prompts: Prompts) -> ReplaceWords:
+        prompts.require_edits("replace_words")
+        token_map, gates = self.token_map, Gates(self.during)
+        if token_map is None or self.words:
+            source, *edits = prompts.tokenized("replace_words")
+            gates = Gates.of(self.during, self.words, edits)
+        if token_map is None:
+            token_map = torch.stack([replacement_map(source, e, self.align) for e in edits])
+        return replace(self, token_map=token_map, gates=gates)
+
+    def acts(self, site: Site, step: Step) -> bool:
+        return site.has_text and self.gates is not None and self.gates.active(step)
+
+    def mix(self, call: Call, mix: Mix) -> Mix:
+        assert self.token_map is not None and self.gates is not None
+        for row in call.batch.edits:
+            prompt = call.batch.rows[row].prompt
+            gate = self.gates.open(call.step, prompt, call.k.shape[2])
+            token_map = self.token_map[prompt - 1]
+            mix = mix.read_as(row, call.batch.source_of(row), token_map, gate)
+        return mix

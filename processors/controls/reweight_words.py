@@ -1,0 +1,65 @@
+"""Re-weighting: a word's attention is made stronger, weaker or negative.
+
+Prompt-to-Prompt, Hertz et al. 2022 (arXiv:2208.01626), section 3.2, "attention re-weighting":
+
+    A[i, n] ← A[i, n] · (1 − g + g · c[n])
+
+i: pixel, n: token, c: weight of the token's word, g: 1 while the control holds. As in the authors'
+code, rows are not normalised again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from ..call import Call, Rows, Site, Step
+from ..control import Control, Prompts
+from ..interval import Interval
+from ..mix import Mix
+from .gates import found_in
+
+__all__ = ["ReweightWords"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReweightWords(Control):
+    """Scales the map that a row has after the edits listed before this one, or its own.
+
+    weights: c of each word; a word counts in every prompt of `rows` that has it.
+    during:  the part of the denoising in which it holds.
+    rows:    Rows.COND also re-weights the source, and is what a run with one prompt needs.
+    tokens_of: for each prompt the tokens and their weights; made by bind.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=dict)
+    during: Interval = Interval()
+    tokens_of: tuple[tuple[tuple[tuple[int, ...], float], ...], ...] = ()
+
+    def bind(self, prompts: Prompts) -> ReweightWords | None:
+        if self.rows is Rows.ALL:
+            raise ValueError("rows: re-weighting is for Rows.COND_EDIT or Rows.COND, came Rows.ALL")
+        first = 1 if self.rows is Rows.COND_EDIT else 0
+        if first:
+            prompts.require_edits("reweight_words with rows=Rows.COND_EDIT")
+        if all(weight == 1 for weight in self.weights.values()):
+            return None
+        texts = prompts.tokenized("reweight_words")
+        found: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in texts]
+        for word, weight in self.weights.items():
+            for i, tokens in found_in(texts[first:], word).items():
+                found[first + i].append((tokens, weight))
+        return replace(self, tokens_of=tuple(map(tuple, found)))
+
+    def acts(self, site: Site, step: Step) -> bool:
+        return site.has_text and self.during.active(step)
+
+    def mix(self, call: Call, mix: Mix) -> Mix:
+        for row in call.batch.select(self.rows):
+            factor = torch.ones(call.k.shape[2])
+            for tokens, weight in self.tokens_of[call.batch.rows[row].prompt]:
+                factor[list(tokens)] *= weight
+            mix = mix.scaled(row, factor)
+        return mix

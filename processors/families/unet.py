@@ -1,0 +1,143 @@
+"""The UNets of Stable Diffusion 1.x, 2.x and XL: their sites, grids, prompts and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import (
+    Attention,
+    AttnProcessor,
+    AttnProcessor2_0,
+    FusedAttnProcessor2_0,
+)
+from torch import Tensor
+
+from ..call import Batch, Kind, Role, Row, Site, Stage, halved
+from ..prompts import TextBlock
+from .family import Encoded, Keeps, Live
+from .schedulers import keeps
+from .unet_attention import UNetAttention
+
+__all__ = ["UNET", "UNet"]
+
+_MAP_HALVINGS = 2  # word maps are read at latent/4, as the Prompt-to-Prompt code does
+_MAP_SIDE = 16  # ours: but on no less than 16 tokens a side, for models with small latents
+
+
+@dataclass(frozen=True)
+class UNet:
+    """`UNet2DConditionModel` with text cross-attention and `[uncond; cond]` in one call."""
+
+    name: str = "unet"
+
+    @property
+    def arguments(self) -> Mapping[str, str]:
+        return {"sample": "sample", "t": "timestep", "context": "encoder_hidden_states"}
+
+    def denoiser(self, pipe: Any) -> UNet2DConditionModel | None:
+        unet = getattr(pipe, "unet", None)
+        return unet if isinstance(unet, UNet2DConditionModel) else None
+
+    def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
+        names = {module: name for name, module in denoiser.named_modules()}
+        found = list(_attentions(denoiser))
+        side = denoiser.config.sample_size or 64  # what diffusers itself takes for a missing one
+        trained = max(side) if isinstance(side, list | tuple) else side
+        reads = _map_halvings(
+            {halvings for m, _, halvings in found if m.is_cross_attention}, trained
+        )
+        return [
+            (
+                module,
+                Site(
+                    name=names[module],
+                    family=self.name,
+                    kind=Kind.CROSS if module.is_cross_attention else Kind.SELF,
+                    stage=stage,
+                    index=index,
+                    halvings=halvings,
+                    side=halved(trained, halvings),
+                    has_text=module.is_cross_attention,
+                    maps=module.is_cross_attention and halvings == reads,
+                ),
+            )
+            for index, (module, stage, halvings) in enumerate(found)
+        ]
+
+    def check(self, module: Any, site: Site) -> None:
+        found = type(module.processor)
+        if found is FusedAttnProcessor2_0:
+            raise ValueError(
+                f"pipe: {site.name} has fused projections; call unfuse_qkv_projections() first"
+            )
+        if found not in (AttnProcessor, AttnProcessor2_0):
+            raise ValueError(
+                f"pipe: {site.name} holds {found.__name__}; expected AttnProcessor2_0 or "
+                "AttnProcessor (IP-Adapter, PAG, sliced and custom processors cannot be steered)"
+            )
+
+    def processor(self, module: Any, site: Site, live: Live) -> UNetAttention:
+        return UNetAttention(site, live, module.processor)
+
+    def encoded(self, pipe: Any, asked: Mapping[str, Any], given: Any) -> Encoded:
+        prompt, second = asked.get("prompt"), asked.get("prompt_2")
+        texts = (prompt,) if isinstance(prompt, str) else prompt
+        if second is not None and ((second,) if isinstance(second, str) else second) != texts:
+            raise ValueError(
+                "prompt_2: both encoders of SDXL share the text axis, so under a control they must "
+                f"read the same; came prompt={prompt!r}, prompt_2={second!r}"
+            )
+        if texts is not None and hasattr(pipe, "maybe_convert_prompt"):  # textual inversion
+            texts = [pipe.maybe_convert_prompt(text, pipe.tokenizer) for text in texts]
+        return Encoded(
+            texts=None if texts is None else tuple(texts),
+            images=asked["num_images_per_prompt"],
+            cond=given[0],
+            uncond=given[1] if asked["do_classifier_free_guidance"] else None,
+        )
+
+    def blocks(self, pipe: Any, length: int) -> tuple[TextBlock, ...]:
+        both = (getattr(pipe, "tokenizer", None), getattr(pipe, "tokenizer_2", None))
+        return (TextBlock("clip", tuple(t for t in both if t is not None), length),)
+
+    def batch(self, encoded: Encoded, context: Tensor) -> Batch:
+        places = [(p, i) for p in range(encoded.prompts) for i in range(encoded.images)]
+        roles = [Role.COND] if encoded.uncond is None else [Role.UNCOND, Role.COND]
+        rows = tuple(Row(p, i, role) for role in roles for p, i in places)
+        if len(rows) != context.shape[0]:
+            return Batch((Row(0, 0, Role.OTHER),) * context.shape[0])
+        return Batch(rows)
+
+    def keeps(self, scheduler: Any) -> Keeps:
+        return keeps(scheduler)
+
+
+UNET = UNet()
+
+
+def _attentions(unet: UNet2DConditionModel) -> Iterator[tuple[Attention, Stage, int]]:
+    """Each attention, its stage, and how often the latents were halved on the way to it."""
+    halvings = 0
+    for block in unet.down_blocks:
+        yield from ((module, Stage.DOWN, halvings) for module in _within(block))
+        halvings += getattr(block, "downsamplers", None) is not None
+    if unet.mid_block is not None:
+        yield from ((module, Stage.MID, halvings) for module in _within(unet.mid_block))
+    for block in unet.up_blocks:
+        yield from ((module, Stage.UP, halvings) for module in _within(block))
+        halvings -= getattr(block, "upsamplers", None) is not None
+
+
+def _within(block: Any) -> Iterator[Attention]:
+    return (module for module in block.modules() if isinstance(module, Attention))
+
+
+def _map_halvings(present: set[int], trained: int) -> int | None:
+    """The grid on which the model's word maps are read: the nearest one that has text."""
+    wanted = _MAP_HALVINGS
+    while wanted > 0 and halved(trained, wanted) < _MAP_SIDE:
+        wanted -= 1
+    return min(present, key=lambda halvings: (abs(halvings - wanted), halvings), default=None)

@@ -1,0 +1,188 @@
+"""One run under controls: what `attach` yields, and what the installed processors ask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from . import engine
+from .call import Batch, Call, Grid, Segments, Site, Step
+from .clock import Clock
+from .control import Context, Control, Prompts
+from .families import Encoded, Family
+from .noise import check_start
+from .receipt import Receipt, compare, map_shift
+from .recorder import Maps, Recorder
+from .step import Condition, Inputs, LatentEdit
+
+__all__ = ["Cancelled", "Run"]
+
+
+class Cancelled(Exception):  # noqa: N818  a wish, not an error
+    """The run was cancelled; raised out of the pipeline's call, after which all is restored."""
+
+
+class Run:
+    """The live state of a run. Every call of the pipeline within one attach starts it anew."""
+
+    def __init__(
+        self, family: Family, pipe: Any, controls: Sequence[Control], budget_bytes: int
+    ) -> None:
+        self.clock = Clock()
+        self.latents: Grid = (0, 0)
+        self._family = family
+        self._pipe = pipe
+        self._controls = tuple(controls)
+        self._budget_bytes = budget_bytes
+        self._bound: tuple[Control, ...] = ()
+        self._encoded: Encoded | None = None
+        self._batch: Batch | None = None
+        self._step: Step | None = None
+        self._recorder = Recorder(budget_bytes)
+        self._cancelled = False
+
+    @property
+    def maps(self) -> Maps:
+        """The word maps recorded so far in the last call of the pipeline."""
+        return self._recorder.maps(*self._bound)
+
+    def receipt(
+        self,
+        images: Sequence[Tensor],
+        *,
+        edit: int = 1,
+        image: int = 0,
+        inside: Tensor | None = None,
+    ) -> Receipt:
+        """What edit number `edit` changed of the source.
+
+        images: every picture of the call, prompt-major, each [3, h, w] in [0, 1].
+        inside: [h, w] bool, where a change was meant; None = everywhere.
+        """
+        encoded = self._require_encoded()
+        if len(images) != encoded.prompts * encoded.images or not 0 < edit < encoded.prompts:
+            raise ValueError(
+                f"images, edit: came {len(images)} pictures and edit {edit}; the run had "
+                f"{encoded.prompts} prompts of {encoded.images} pictures"
+            )
+        found = compare(images[image], images[edit * encoded.images + image], inside)
+        return replace(found, map_shift=map_shift(self.maps, edit, image))
+
+    def cancel(self) -> None:
+        """Ends the run at its next step, by `Cancelled`. May be called from another thread."""
+        self._cancelled = True
+
+    def check_cancelled(self) -> None:
+        """Raises `Cancelled` when that was asked for."""
+        if self._cancelled:
+            self._cancelled = False
+            raise Cancelled("the run was cancelled")
+
+    # The pipeline's side: called by the wrappers and hooks of attach.
+
+    def began(self, encoded: Encoded) -> None:
+        """The prompts are encoded: words become tokens."""
+        self._encoded = encoded
+        self._recorder = Recorder(self._budget_bytes)
+        prompts = Prompts(
+            encoded.texts,
+            encoded.prompts,
+            encoded.images,
+            self._family.blocks(self._pipe, encoded.cond.shape[1]),
+        )
+        bound = (control.bind(prompts) for control in self._controls)
+        self._bound = tuple(control for control in bound if control is not None)
+
+    def entered(self, inputs: Inputs) -> Inputs:
+        """The denoiser is called; the inputs to call it with."""
+        self._step = self.clock.step(inputs.t)
+        for control in self._bound:
+            if isinstance(control, Condition):
+                inputs = control.apply(inputs, self._step)
+        self.latents = (inputs.sample.shape[-2], inputs.sample.shape[-1])
+        self._batch = self._family.batch(self._require_encoded(), inputs.context)
+        return inputs
+
+    def left(self) -> None:
+        """The denoiser is done; attention outside of it is nobody's business."""
+        self._batch = None
+
+    @property
+    def controlled(self) -> bool:
+        """Whether there is any control; without one the run only stands by."""
+        return bool(self._controls)
+
+    @property
+    def paired(self) -> bool:
+        """Whether edits are held against a source in this call of the pipeline."""
+        encoded = self._encoded
+        return encoded is not None and encoded.prompts > 1 and any(c.paired for c in self._bound)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(prompts, pictures of each)."""
+        encoded = self._require_encoded()
+        return encoded.prompts, encoded.images
+
+    def stepping(self, latents: Tensor) -> None:
+        """The scheduler is about to step from these latents."""
+        if self.paired and self.clock.first:
+            check_start(latents, self.shape[1])
+
+    def stepped(self, latents: Tensor, t: Tensor | float, *, complete: bool) -> Tensor:
+        """The scheduler made a step; the latents to go on with."""
+        complete = complete or self.clock.last
+        step = self.clock.step(t)
+        self.clock.advance(complete=complete)
+        for control in self._bound:
+            if complete and isinstance(control, LatentEdit):
+                latents = control.edit_latents(latents, self._recorder.maps(control), step)
+        return latents
+
+    # The processors' side: `families.Live`.
+
+    def acts(self, site: Site) -> bool:
+        """Whether a control acts at the site now."""
+        return bool(self._acting(site))
+
+    def context(self, site: Site, text: Tensor) -> Context:
+        """What keys and values are to be projected from."""
+        context = Context(text, text)
+        step, batch = self._now()
+        for control in self._acting(site):
+            context = control.context(site, step, batch, context)
+        return context
+
+    def attend(
+        self,
+        site: Site,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        queries: Segments,
+        keys: Segments,
+        bias: Tensor | None,
+    ) -> Tensor:
+        """The controlled attention."""
+        step, batch = self._now()
+        call = Call(q, k, v, site, step, batch, queries, keys, bias=bias)
+        return engine.run(call, self._acting(site), self._recorder)
+
+    def _acting(self, site: Site) -> tuple[Control, ...]:
+        if self._batch is None or self._step is None or not self._batch.every:
+            return ()
+        step = self._step
+        return tuple(control for control in self._bound if control.acts(site, step))
+
+    def _now(self) -> tuple[Step, Batch]:
+        assert self._step is not None and self._batch is not None
+        return self._step, self._batch
+
+    def _require_encoded(self) -> Encoded:
+        if self._encoded is None:
+            raise ValueError("run: the pipeline has not been called yet")
+        return self._encoded

@@ -1,0 +1,95 @@
+"""The frozen-network law: an edit of the latents reaches the end as the equation says.
+
+With the network's output constant, x_t/α_t − (σ_t/α_t) ε is the same for every t, so an edit δ
+made where the signal's scale is α_k ends as δ · α_end/α_k. A scheduler that is allowed must bring
+0.8 or more of that to the end; others are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from diffusers import (
+    PNDMScheduler,
+    SASolverScheduler,
+    UniPCMultistepScheduler,
+)
+from torch import Tensor
+
+from attention_studio.processors import Control, Step
+from attention_studio.processors.attach import attach
+from attention_studio.processors.families.family import Keeps
+from attention_studio.processors.families.schedulers import COMPLETED_STEPS, EVERY_STEP, keeps
+from attention_studio.processors.recorder import Maps
+
+from .conftest import Studio
+
+STEPS = 8
+DELTA = 0.5
+DIFFUSION = [s for s in EVERY_STEP + COMPLETED_STEPS if "FlowMatch" not in s.__name__]
+
+
+@dataclass(frozen=True, eq=False)
+class Push(Control):
+    """Adds a constant to the latents of every row after one step."""
+
+    at: int = 0
+
+    def edit_latents(self, latents: Tensor, maps: Maps, step: Step) -> Tensor:
+        return latents + DELTA * (step.index == self.at)
+
+
+def pipeline(scheduler: Any) -> Studio:
+    """The tiny pipeline whose network answers zero."""
+    studio = Studio("sd")
+    torch.nn.init.zeros_(studio.pipe.unet.conv_out.weight)
+    torch.nn.init.zeros_(studio.pipe.unet.conv_out.bias)
+    settings = {**studio.pipe.scheduler.config, "skip_prk_steps": True}
+    studio.pipe.scheduler = scheduler.from_config(settings)
+    return studio
+
+
+def reached(studio: Studio, at: int) -> float:
+    """The part of the edit that is left at the end."""
+    base = studio(num_inference_steps=STEPS)
+    with attach(studio.pipe, [Push(at)]):
+        out = studio(num_inference_steps=STEPS)
+    return float((out - base).mean()) / DELTA
+
+
+def signal(scheduler: Any, at: int) -> float:
+    """α after the step `at`, in the scheduler's own scale of the latents; 1 where that has none."""
+    if hasattr(scheduler, "sigmas") and not hasattr(scheduler, "alpha_t"):
+        return 1.0  # x itself is x_0 + σ ε
+    steps = scheduler.timesteps
+    if at + 1 >= len(steps):
+        return 1.0
+    return float(scheduler.alphas_cumprod[int(steps[at + 1])] ** 0.5)
+
+
+@pytest.mark.parametrize("scheduler", DIFFUSION, ids=lambda s: s.__name__)
+@pytest.mark.parametrize("at", [0, 3, STEPS - 2])
+def test_edits_reach_the_end(scheduler: Any, at: int) -> None:
+    studio = pipeline(scheduler)
+    found = reached(studio, at)
+    wanted = 1 / signal(studio.pipe.scheduler, at)
+    assert 0.8 * wanted <= found <= 1.25 * wanted, (found, wanted)
+
+
+@pytest.mark.parametrize("scheduler", DIFFUSION, ids=lambda s: s.__name__)
+def test_an_edit_after_the_last_step_is_the_end(scheduler: Any) -> None:
+    assert reached(pipeline(scheduler), STEPS - 1) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("scheduler", [PNDMScheduler, UniPCMultistepScheduler, SASolverScheduler])
+def test_others_are_refused(scheduler: Any) -> None:
+    studio = pipeline(scheduler)
+    assert keeps(studio.pipe.scheduler) is Keeps.NEVER
+    with (
+        pytest.raises(ValueError, match="throws away what Push does"),
+        attach(studio.pipe, [Push()]),
+    ):
+        pass
