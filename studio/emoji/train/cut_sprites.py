@@ -1,6 +1,6 @@
 """Cut the sprites out of the emoji font; run once when a noun is added.
 
-    python -m attention_studio.emoji.train.cut_sprites NotoColorEmoji.ttf
+python -m attention_studio.emoji.train.cut_sprites NotoColorEmoji.ttf
 """
 
 from __future__ import annotations

@@ -73,10 +73,12 @@ def train_emoji_sd(
     *,
     nouns: Sequence[str] = CORE_NOUNS,
     start: Path | None = None,
+    simple: bool = False,
     compile: bool = False,
 ) -> tuple[StableDiffusionPipeline, Trained]:
     """Train text encoder and denoiser together on cached latents.
 
+    simple:  only scenes of one or two things without a style, for a first phase.
     start:   a pipeline folder to go on from, when `budget.folder` holds no checkpoint.
     compile: let torch compile the denoiser: some minutes at first, then about a sixth faster.
     """
@@ -92,7 +94,7 @@ def train_emoji_sd(
     pipe.unet.set_attn_processor(AttnProcessor())
     denoise = torch.compile(pipe.unet) if compile else pipe.unet
     alphas = pipe.scheduler.alphas_cumprod.to(budget.device)
-    pool = Pool(vae, pipe.tokenizer, nouns, budget)
+    pool = Pool(vae, pipe.tokenizer, nouns, budget, simple=simple)
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = pool.batch()
@@ -115,13 +117,23 @@ class Pool:
     """A rolling store of encoded scenes: each step replaces a few, so that encoding stays cheap."""
 
     def __init__(
-        self, vae: AutoencoderKL, tokenizer: CLIPTokenizer, nouns: Sequence[str], budget: Budget
+        self,
+        vae: AutoencoderKL,
+        tokenizer: CLIPTokenizer,
+        nouns: Sequence[str],
+        budget: Budget,
+        *,
+        simple: bool = False,
     ) -> None:
         self.vae, self.tokenizer, self.batch_size = vae, tokenizer, budget.batch
         # A resumed run must not see the first scenes again.
         seeds = (budget.seed, trained_so_far(budget).steps)
         self.rng = np.random.default_rng((*seeds, 1))
         self.source = scenes(seeds, nouns, vae.config.sample_size)
+        if simple:
+            self.source = (
+                scene for scene in self.source if len(scene[0].things) < 3 and not scene[0].style
+            )
         self.device = budget.device
         self.oldest = 0
         parts = [self._encode(64) for _ in range(max(_POOL // 64, 1))]

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from .optimizer import Optimizer
+
 __all__ = ["Budget", "Trained", "fit", "trained_so_far"]
 
 
@@ -66,31 +68,26 @@ def fit(
 ) -> Trained:
     """Train `model` in place by `loss_of(step)`; on return it holds the averaged (EMA) weights.
 
-    Resuming takes the weights, the average and the counters; Adam starts anew and warms up again.
+    Resuming takes the weights, the average and the counters; the optimizer starts anew and warms up again.
     """
     before = trained_so_far(budget)
     average = {name: value.detach().clone() for name, value in _floats(model).items()}
     checkpoint = _checkpoint(budget)
-    if before.steps:
+    if before.pictures:
         _restore(model, average, checkpoint)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=budget.learning_rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
-    )
+    optimizer = Optimizer(model)
     model.train()
     start = saved = time.monotonic()
     step, smooth = 0, math.nan
     total = budget.minutes * 60
     with _Progress(title) as show:
         while (elapsed := time.monotonic() - start) < total:
-            rate = budget.learning_rate * _rate(step, elapsed / total, budget)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             loss = loss_of(before.steps + step)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.step(budget.learning_rate * _rate(step, elapsed / total, budget))
+            optimizer.zero_grad()
             step += 1
             seen = before.steps + step
             _average(average, model, min(budget.ema, (1 + seen) / (10 + seen)))
