@@ -65,9 +65,8 @@ def train_autoencoder(budget: Budget, *, size: int = 128) -> tuple[AutoencoderKL
     fit(model, loss_on(_crop), crops, title="autoencoder, crops")
     half = replace(half, resume=True)
     done = fit(model, loss_on(_whole), half, title="autoencoder, pictures")
-    _whiten(
-        model, torch.cat([to_model([next(source)[1].image]) for _ in range(256)]), budget.device
-    )
+    images = to_model([next(source)[1].image for _ in range(256)])
+    normalise(model, images.to(budget.device))
     return model, done
 
 

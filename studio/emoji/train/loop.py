@@ -68,7 +68,8 @@ def fit(
 ) -> Trained:
     """Train `model` in place by `loss_of(step)`; on return it holds the averaged (EMA) weights.
 
-    Resuming takes the weights, the average and the counters; the optimizer starts anew and warms up again.
+    Resuming takes the weights, the average and the counters; the optimizer starts anew and
+    warms up again.
     """
     before = trained_so_far(budget)
     average = {name: value.detach().clone() for name, value in _floats(model).items()}
