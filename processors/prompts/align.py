@@ -123,7 +123,7 @@ def _exact_swap(x: TokenSpans, y: TokenSpans) -> Tensor:
         for rows, columns in _followed(x, a, y, b):
             _give(token_map, rows, columns or [end])
     for k in range(x.length - x.last):
-        token_map[x.last + k, min(y.last + k, y.length - 1)] += 1
+        token_map[x.last + k, min(y.last + k, y.length - 1)] = 1
     return token_map
 
 
@@ -191,9 +191,9 @@ def _give(token_map: Tensor, rows: Sequence[int], columns: Sequence[int]) -> Non
     """One to one where the numbers agree, else each row evenly to all columns."""
     for k, row in enumerate(rows):
         if len(rows) == len(columns):
-            token_map[row, columns[k]] += 1
+            token_map[row, columns[k]] = 1
         else:
-            token_map[row, list(columns)] += 1 / len(columns)
+            token_map[row, list(columns)] = 1 / len(columns)
 
 
 def _ids(tokens: TokenSpans, units: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:

@@ -55,13 +55,14 @@ def _matches(parts: tuple[Cluster, ...], wanted: str) -> tuple[list[Span], list[
     """Where the folded word stands by itself, and where as a part of a compound."""
     owner = [i for i, cluster in enumerate(parts) for _ in cluster.folded]
     folded = "".join(cluster.folded for cluster in parts)
+    kinds = [cluster.kind for cluster in parts]
     whole: list[Span] = []
     part: list[Span] = []
     at = folded.find(wanted)
     while at >= 0:
         end = at + len(wanted)
         first, last = owner[at], owner[end - 1]
-        standing = _standing(parts, first, last)
+        standing = _standing(parts, kinds, first, last)
         on_edges = (at == 0 or owner[at - 1] != first) and (
             end == len(folded) or owner[end] != last
         )
@@ -75,10 +76,9 @@ def _matches(parts: tuple[Cluster, ...], wanted: str) -> tuple[list[Span], list[
 
 
 def _standing(
-    parts: tuple[Cluster, ...], first: int, last: int
+    parts: tuple[Cluster, ...], kinds: list[Kind], first: int, last: int
 ) -> Literal["whole", "part", "inside"]:
     """How clusters first..last stand among their neighbours."""
-    kinds = [cluster.kind for cluster in parts]
     outer = [(first, first - 1), (last, last + 1)]
     edges = [(kinds[a], kinds[b]) for a, b in outer if 0 <= b < len(kinds)]
     if (Kind.WORD, Kind.WORD) in edges:

@@ -98,6 +98,27 @@ def test_a_word_gives_its_attention_to_its_partner(
     torch.testing.assert_close(token_map[rows][:, columns].sum(), torch.tensor(float(len(rows))))
 
 
+def test_what_grew_is_not_left_without_attention(of_bike: Reader) -> None:
+    """Not all for "cat" and nothing for "tiger-": a word and its compound share evenly."""
+    source, target = of_bike("red cat", 9), of_bike("red tiger-cat", 9)
+    assert replacement_map(source, target)[2].tolist() == [
+        0,
+        0,
+        *[pytest.approx(1 / 3)] * 3,
+        *[0] * 4,
+    ]
+
+
+def test_attention_of_words_that_the_limit_cuts_goes_to_the_end_token(of_bike: Reader) -> None:
+    source, target = of_bike("a cat riding bike", 6), of_bike("a x-y riding bike", 6)
+    assert (source.blocks[0].last, target.blocks[0].last) == (5, 5)
+    assert replacement_map(source, target)[3:].tolist() == [[0, 0, 0, 0, 0, 1]] * 3
+    # Backwards, what only the target still has gets nothing: the source never saw it.
+    back = replacement_map(target, source)
+    assert _nonzeros(back)[-2:] == [(4, 2, 1.0), (5, 5, 1.0)]
+    assert back.sum(0).tolist() == [1, 1, 3, 0, 0, 1]
+
+
 def test_refinement_that_adds_a_word(of_bike: Reader) -> None:
     source, target = of_bike(ONE, 14), of_bike("a red cat riding a bike", 14)
     token_map, alpha = refinement_map(source, target)

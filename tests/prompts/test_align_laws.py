@@ -195,6 +195,8 @@ def test_a_changed_word_must_be_kept(of_bike: Reader) -> None:
     for align in ALIGNS:
         with pytest.raises(ValueError, match=r"^source: 'bike' is past the limit"):
             replacement_map(of_bike("a red cat bike", 5), of_bike("a red cat dog", 5), align)
+        with pytest.raises(ValueError, match=r"^target: 'x-y' is past the limit"):
+            replacement_map(of_bike("a red cat", 5), of_bike("a red x-y", 5), align)
 
 
 def test_prompts_of_different_models_are_refused(of_bike: Reader, pieces: Any) -> None:
