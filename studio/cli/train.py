@@ -33,11 +33,26 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default: torch's own choice.")
     ] = None,
+    nouns: Annotated[
+        str, typer.Option(metavar="core|all|a,b,…", help="emoji-sd: the nouns it learns.")
+    ] = "core",
+    fresh_autoencoder: Annotated[
+        bool, typer.Option("--fresh-autoencoder", help="emoji-sd: train a new one first.")
+    ] = False,
+    simple: Annotated[
+        bool,
+        typer.Option("--simple", help="emoji-sd: one or two things, no styles; a first phase."),
+    ] = False,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="emoji-sd: let torch compile the denoiser.")
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Half a minute, to prove it.")] = False,
 ) -> None:
     """Train an embedded model on scenes that the project renders itself."""
     from ..emoji.train import run
+    from ..emoji.words import CORE_NOUNS, NOUNS
 
+    sets = {"core": CORE_NOUNS, "all": NOUNS}
     folder = run(
         name.value,
         minutes=0.5 if smoke else minutes,
@@ -46,5 +61,9 @@ def train(
         seed=seed,
         device=choose_device(device),
         threads=threads,
+        nouns=sets.get(nouns) or tuple(noun.strip() for noun in nouns.split(",")),
+        fresh_autoencoder=fresh_autoencoder,
+        simple=simple,
+        compile=compile,
     )
     print(folder)

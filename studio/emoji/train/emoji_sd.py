@@ -7,27 +7,21 @@ ours: cross- and self-attention at 16 x 16 and 8 x 8 of the 32 x 32 latents.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
 
 from ..words import CORE_NOUNS
-from .loop import Budget, Trained, fit, trained_so_far
-from .pictures import scenes, to_model
-from .tokenizer import FILLERS, PREFIXES, WIDTH, build_text_encoder, build_tokenizer
+from .loop import Budget, Trained, fit
+from .pool import Pool
+from .tokenizer import WIDTH, build_text_encoder, build_tokenizer
 
-__all__ = ["Pool", "build_emoji_sd", "train_emoji_sd"]
-
-_CAPTION_DROPOUT = 0.1
-_POOL = 3072  # latents in memory
-_REUSE = 4  # how often a latent is trained on, each time with other noise
+__all__ = ["build_emoji_sd", "save_emoji_sd", "train_emoji_sd"]
 
 
 def build_emoji_sd(vae: AutoencoderKL) -> StableDiffusionPipeline:
@@ -113,65 +107,13 @@ def train_emoji_sd(
     return pipe.to("cpu"), done
 
 
-class Pool:
-    """A rolling store of encoded scenes: each step replaces a few, so that encoding stays cheap."""
-
-    def __init__(
-        self,
-        vae: AutoencoderKL,
-        tokenizer: CLIPTokenizer,
-        nouns: Sequence[str],
-        budget: Budget,
-        *,
-        simple: bool = False,
-    ) -> None:
-        self.vae, self.tokenizer, self.batch_size = vae, tokenizer, budget.batch
-        # A resumed run must not see the first scenes again.
-        seeds = (budget.seed, trained_so_far(budget).steps)
-        self.rng = np.random.default_rng((*seeds, 1))
-        self.source = scenes(seeds, nouns, vae.config.sample_size)
-        if simple:
-            self.source = (
-                scene for scene in self.source if len(scene[0].things) < 3 and not scene[0].style
-            )
-        self.device = budget.device
-        self.oldest = 0
-        parts = [self._encode(64) for _ in range(max(_POOL // 64, 1))]
-        self.latents, self.tokens = (torch.cat(column) for column in zip(*parts, strict=True))
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Latents `[B, C, h, w]` and token ids `[B, T]`, captions dropped at the usual rate."""
-        new = max(self.batch_size // _REUSE, 1)
-        self._replace(*self._encode(new))
-        pick = torch.from_numpy(self.rng.integers(len(self.latents), size=self.batch_size))
-        tokens = self.tokens[pick].clone()
-        dropped = torch.from_numpy(self.rng.random(self.batch_size) < _CAPTION_DROPOUT)
-        tokens[dropped] = self._tokens([""])[0]
-        return self.latents[pick].to(self.device), tokens.to(self.device)
-
-    def _replace(self, latents: Tensor, tokens: Tensor) -> None:
-        where = (self.oldest + torch.arange(len(latents))) % len(self.latents)
-        self.latents[where], self.tokens[where] = latents, tokens
-        self.oldest = int(where[-1] + 1)
-
-    @torch.no_grad()
-    def _encode(self, count: int) -> tuple[Tensor, Tensor]:
-        drawn = list(islice(self.source, count))
-        images = to_model([rendered.image for _, rendered in drawn]).to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
-            latents = self.vae.encode(images).latent_dist.mode().float().cpu()
-        captions = [self._reworded(plan.caption) for plan, _ in drawn]
-        return latents * self.vae.config.scaling_factor, self._tokens(captions)
-
-    def _reworded(self, caption: str) -> str:
-        """Now and then words that mean nothing here, so that users' prompts may hold them too."""
-        if self.rng.random() < 0.06:
-            caption = f"{self.rng.choice(PREFIXES)} {caption}"
-        if self.rng.random() < 0.06:
-            caption = caption.replace("a ", f"a {self.rng.choice(FILLERS)} ", 1)
-        return caption
-
-    def _tokens(self, captions: list[str]) -> Tensor:
-        return self.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
+def save_emoji_sd(pipe: StableDiffusionPipeline, folder: Path) -> None:
+    """Write a diffusers folder with bf16 weights that plain `from_pretrained` loads as fp32."""
+    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
+        part.to(torch.bfloat16)
+    pipe.save_pretrained(folder)
+    # transformers takes the stored type unless the config names another, diffusers takes fp32:
+    # without this line the two would meet in one picture.
+    config = folder / "text_encoder" / "config.json"
+    facts = json.loads(config.read_text())
+    config.write_text(json.dumps({**facts, "dtype": "float32"}, indent=2) + "\n")

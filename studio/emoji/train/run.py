@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
 from .autoencoder import train_autoencoder
 from .card import card_of, write_card
-from .emoji_sd import train_emoji_sd
+from .emoji_sd import save_emoji_sd, train_emoji_sd
 from .loop import Budget
 
 __all__ = ["MODELS", "packaged_autoencoder", "run"]
@@ -32,6 +32,7 @@ def run(
     resume: bool = True,
     nouns: tuple[str, ...] = CORE_NOUNS,
     fresh_autoencoder: bool = False,
+    simple: bool = False,
     compile: bool = False,
 ) -> Path:
     """Train a model for `minutes` and return the folder that holds it, `out / name`.
@@ -64,8 +65,8 @@ def run(
     else:
         vae = packaged_autoencoder()
     budget = replace(budget, batch=32, learning_rate=8e-4, warmup_steps=200)
-    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, compile=compile)
-    pipe.to(dtype=torch.bfloat16).save_pretrained(folder)
+    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, simple=simple, compile=compile)
+    save_emoji_sd(pipe, folder)
     write_card(card_of(name, _VERSION, vae.config.sample_size, nouns, budget, done), folder)
     return folder
 

@@ -1,0 +1,91 @@
+"""The data of the image models: a rolling store of encoded scenes and their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from .loop import Budget, trained_so_far
+from .pictures import scenes, to_model
+from .tokenizer import FILLERS, PREFIXES
+
+__all__ = ["Pool"]
+
+_CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)
+_SIZE = 3072  # latents in memory
+_REUSE = 4  # how often a latent is trained on, each time with other noise
+
+
+class Pool:
+    """Each step adds a few scenes, and drops the oldest when full, so that encoding stays cheap.
+
+    simple: only scenes of one or two things without a style.
+    """
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        tokenizer: CLIPTokenizer,
+        nouns: Sequence[str],
+        budget: Budget,
+        *,
+        simple: bool = False,
+    ) -> None:
+        self.vae, self.tokenizer, self.device = vae, tokenizer, budget.device
+        self.batch_size = budget.batch
+        # A resumed run must not see the first scenes again.
+        seeds = (budget.seed, trained_so_far(budget).pictures)
+        self.rng = np.random.default_rng((*seeds, 1))
+        self.source = scenes(seeds, nouns, vae.config.sample_size)
+        if simple:
+            self.source = (
+                scene for scene in self.source if len(scene[0].things) < 3 and not scene[0].style
+            )
+        latents, tokens = self._encode(2 * budget.batch)
+        self.latents = latents.new_empty(_SIZE, *latents.shape[1:])
+        self.tokens = tokens.new_empty(_SIZE, *tokens.shape[1:])
+        self.added = 0
+        self._add(latents, tokens)
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """Latents `[B, C, h, w]` and token ids `[B, T]`, captions dropped at the usual rate."""
+        self._add(*self._encode(max(self.batch_size // _REUSE, 1)))
+        filled = min(self.added, _SIZE)
+        pick = torch.from_numpy(self.rng.integers(filled, size=self.batch_size))
+        tokens = self.tokens[pick]
+        dropped = torch.from_numpy(self.rng.random(self.batch_size) < _CAPTION_DROPOUT)
+        tokens[dropped] = self._tokens([""])[0]
+        return self.latents[pick].to(self.device), tokens.to(self.device)
+
+    def _add(self, latents: Tensor, tokens: Tensor) -> None:
+        where = (self.added + torch.arange(len(latents))) % _SIZE
+        self.latents[where], self.tokens[where] = latents, tokens
+        self.added += len(latents)
+
+    @torch.no_grad()
+    def _encode(self, count: int) -> tuple[Tensor, Tensor]:
+        drawn = list(islice(self.source, count))
+        images = to_model([rendered.image for _, rendered in drawn]).to(self.device)
+        with torch.autocast(self.device, torch.bfloat16):
+            latents = self.vae.encode(images).latent_dist.mode().float().cpu()
+        captions = [self._reworded(plan.caption) for plan, _ in drawn]
+        return latents * self.vae.config.scaling_factor, self._tokens(captions)
+
+    def _reworded(self, caption: str) -> str:
+        """Now and then words that mean nothing here, so that users' prompts may hold them too."""
+        if self.rng.random() < 0.06:
+            caption = f"{self.rng.choice(PREFIXES)} {caption}"
+        if self.rng.random() < 0.06:
+            caption = caption.replace("a ", f"a {self.rng.choice(FILLERS)} ", 1)
+        return caption
+
+    def _tokens(self, captions: list[str]) -> Tensor:
+        return self.tokenizer(
+            captions, padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
