@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
+
 from .control import Control
 from .families import Family, Keeps, family_of
 from .noise import RandomState
@@ -47,6 +49,10 @@ def attach(
     with ExitStack() as undo:
         setattr(denoiser, _MARK, run)
         undo.callback(delattr, denoiser, _MARK)
+        if any(isinstance(control, Objective) for control in controls):
+            for parameter in denoiser.parameters():  # a gradient in the latents needs none in them
+                undo.callback(parameter.requires_grad_, parameter.requires_grad)
+                parameter.requires_grad_(False)
         for module, site in sites:
             undo.callback(module.set_processor, module.processor)
             module.set_processor(family.processor(module, site, run))
@@ -66,10 +72,6 @@ def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]
     for control in controls:
         if not isinstance(control, Control):
             raise ValueError(f"controls: came {control!r}; expected controls")
-        if isinstance(control, Objective):
-            raise ValueError(
-                f"controls: {type(control).__name__} is an objective: not supported yet"
-            )
     if hasattr(denoiser, _MARK):
         raise ValueError("pipe: it, or another with the same denoiser, is attached already")
     if getattr(denoiser, "is_cache_enabled", False):
@@ -80,7 +82,7 @@ def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]
                 f"pipe: {name or 'the denoiser'} is compiled, and under controls would be compiled "
                 "anew at each step; attach to a pipeline that is not"
             )
-    editing = [type(control).__name__ for control in controls if isinstance(control, LatentEdit)]
+    editing = [type(c).__name__ for c in controls if isinstance(c, LatentEdit | Objective)]
     if editing and family.keeps(pipe.scheduler) is Keeps.NEVER:
         raise ValueError(
             f"scheduler: {type(pipe.scheduler).__name__} throws away what {editing[0]} does to the "
@@ -133,9 +135,12 @@ def _stepping(scheduler: Any, run: Run, original: Callable[..., Any]) -> Callabl
         if not run.controlled:
             return original(*args, **kwargs)
         asked = _asked(original, *args, **kwargs)
-        latents = asked["sample"]
-        run.stepping(latents)
+        latents = run.stepping(asked["sample"])
         watched = RandomState(asked.get("generator"), latents.device) if run.paired else None
+        if latents is not asked["sample"]:
+            bound = inspect.signature(original).bind(*args, **kwargs)
+            bound.arguments["sample"] = latents
+            args, kwargs = bound.args, bound.kwargs
         result = original(*args, **kwargs)
         if watched is not None:
             watched.check(*run.shape)
@@ -157,7 +162,7 @@ def _entering(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-    if not run.controlled:
+    if run.probing or not run.controlled:
         return None
     if pipe.scheduler is not scheduler:
         raise ValueError("pipe: its scheduler was exchanged within attach; do that before")
@@ -167,8 +172,20 @@ def _entering(
     if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use
         run.clock.start(pipe.num_timesteps, scheduler.order)
     changed = run.entered(inputs)
+    if getattr(scheduler, "state_in_first_order", True):  # not in the middle of a sampler step
+
+        def probe(sample: Any, rows: Sequence[int]) -> Any:
+            asked = {**bound.arguments, **_named(family, changed)}
+            asked.pop("self")
+            return denoiser(**{**family.rows(asked, rows), family.arguments["sample"]: sample})
+
+        one = torch.ones((), dtype=changed.sample.dtype, device=changed.sample.device)
+        changed = run.nudged(changed, probe, scheduler.scale_model_input(one, changed.t))
     if changed is inputs:
         return None
-    for field, name in family.arguments.items():
-        bound.arguments[name] = getattr(changed, field)
+    bound.arguments.update(_named(family, changed))
     return bound.args[1:], bound.kwargs
+
+
+def _named(family: Family, inputs: Inputs) -> dict[str, Any]:
+    return {name: getattr(inputs, field) for field, name in family.arguments.items()}

@@ -82,7 +82,8 @@ def _columns(
     lses: Mapping[Pair, Tensor],
 ) -> Tensor:
     """[N, W] fp32."""
-    total = torch.zeros(call.q.shape[2], select.shape[1], device=call.q.device)
+    wide = torch.promote_types(call.q.dtype, torch.float32)
+    total = torch.zeros(call.q.shape[2], select.shape[1], dtype=wide, device=call.q.device)
     limit = None if bias is None else bias[row if bias.shape[0] > 1 else 0][None]
     for term in terms:
         weights = term.apply(select)

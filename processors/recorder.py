@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -36,7 +36,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class _Key:
-    owner: Hashable
+    owner: object
     grid: Grid
     word: Word
     image: int
@@ -56,7 +56,7 @@ class Recorder:
         self._used_bytes = 0
         self._means: dict[_Key, _Mean] = {}
 
-    def add(self, owner: Hashable, grid: Grid, word: Word, image: int, column: Tensor) -> None:
+    def add(self, owner: object, grid: Grid, word: Word, image: int, column: Tensor) -> None:
         """One site's head-mean map, [h·w]; ValueError when the run would hold too much."""
         key = _Key(owner, grid, word, image)
         mean = self._means.get(key)
@@ -72,7 +72,7 @@ class Recorder:
             )
         self._means[key] = _Mean(column, 1)
 
-    def maps(self, *owners: Hashable) -> Maps:
+    def maps(self, *owners: object) -> Maps:
         """What was recorded for these owners so far; the first one that has a map counts."""
         found: dict[tuple[Grid, int, str, int], Tensor] = {}
         for owner in owners:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,10 @@ from .clock import Clock
 from .control import Context, Control, Prompts
 from .families import Encoded, Family
 from .noise import check_start
+from .nudge import nudge, spread
 from .receipt import Receipt, compare, map_shift
 from .recorder import Maps, Recorder
-from .step import Condition, Inputs, LatentEdit
+from .step import Condition, Inputs, LatentEdit, Objective
 
 __all__ = ["Cancelled", "Run"]
 
@@ -43,6 +44,8 @@ class Run:
         self._step: Step | None = None
         self._recorder = Recorder(budget_bytes)
         self._cancelled = False
+        self._probing = False
+        self._delta: Tensor | None = None
 
     @property
     def maps(self) -> Maps:
@@ -85,7 +88,7 @@ class Run:
 
     def began(self, encoded: Encoded) -> None:
         """The prompts are encoded: words become tokens."""
-        self._encoded = encoded
+        self._encoded, self._delta = encoded, None
         self._recorder = Recorder(self._budget_bytes)
         prompts = Prompts(
             encoded.texts,
@@ -106,9 +109,46 @@ class Run:
         self._batch = self._family.batch(self._require_encoded(), inputs.context)
         return inputs
 
+    @property
+    def probing(self) -> bool:
+        """Whether the denoiser is called for a gradient, within its own pre-hook."""
+        return self._probing
+
+    def nudged(
+        self, inputs: Inputs, probe: Callable[[Tensor, Sequence[int]], Any], scale: Tensor
+    ) -> Inputs:
+        """The inputs after the objectives' step down their gradient, kept for the scheduler's.
+
+        probe: runs the denoiser on the given sample for the given rows.    scale: c, a scalar.
+        """
+        step, batch = self._now()
+        active = [c for c in self._bound if isinstance(c, Objective) and c.rate(step)]
+        if not active:
+            return inputs
+        recorder, self._recorder = self._recorder, Recorder(self._budget_bytes)
+        rows = batch.cond
+        self._batch, self._probing = Batch(tuple(batch.rows[row] for row in rows)), True
+        try:
+            delta = nudge(
+                active,
+                step,
+                inputs.sample[list(rows)],
+                lambda seen: probe(seen, rows),
+                self._recorder,
+                float(scale),
+            )
+        finally:
+            self._recorder, self._batch, self._probing = recorder, batch, False
+        delta = delta[:, : self._family.latent_channels(self._pipe)]
+        self._delta = delta
+        moved = inputs.sample.clone()
+        moved[:, : delta.shape[1]] += scale * spread(delta, batch, self.shape[1])
+        return replace(inputs, sample=moved)
+
     def left(self) -> None:
         """The denoiser is done; attention outside of it is nobody's business."""
-        self._batch = None
+        if not self._probing:
+            self._batch = None
 
     @property
     def controlled(self) -> bool:
@@ -127,10 +167,12 @@ class Run:
         encoded = self._require_encoded()
         return encoded.prompts, encoded.images
 
-    def stepping(self, latents: Tensor) -> None:
-        """The scheduler is about to step from these latents."""
+    def stepping(self, latents: Tensor) -> Tensor:
+        """The scheduler is about to step from these latents; those it shall step from."""
         if self.paired and self.clock.first:
             check_start(latents, self.shape[1])
+        delta, self._delta = self._delta, None
+        return latents if delta is None else latents + delta.to(latents)
 
     def stepped(self, latents: Tensor, t: Tensor | float, *, complete: bool) -> Tensor:
         """The scheduler made a step; the latents to go on with."""

@@ -49,8 +49,12 @@ class Condition(Protocol):
 class Objective(Protocol):
     """A loss on the word maps whose gradient moves the latents: A-STAR, Attend-and-Excite."""
 
+    def rate(self, step: Step) -> float:
+        """α; 0 where the latents are left alone, which also spares the gradient."""
+        ...
+
     def loss(self, maps: Maps, step: Step) -> Tensor:
-        """A scalar."""
+        """A scalar, from what this control itself records."""
         ...
 
 

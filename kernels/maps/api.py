@@ -20,7 +20,9 @@ def fuses_lse(q: Tensor, k: Tensor, v: Tensor) -> bool:
 def attention_lse(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """softmax(q·kᵀ·scale + bias) v and its LSE: [B, H, N, D] and [B, H, N] fp32, natural log.
+    """softmax(q·kᵀ·scale + bias) v and its LSE: [B, H, N, D] and [B, H, N], natural log.
+
+    The LSE is fp32, for fp64 fp64.
 
     Where `fuses_lse`, the output has the bits of `F.scaled_dot_product_attention`.
     q [B, H, N, D]; k, v [B, H, S, D]; bias broadcastable to [B, H, N, S]; scale None = 1/sqrt(D).
@@ -32,11 +34,11 @@ def attention_lse(
     out, found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         q, k, v, 0.0, False, attn_mask=bias, scale=scale
     )
-    return out, found.float()
+    return out, found
 
 
 def lse(q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None) -> Tensor:
-    """The log-sum-exp alone, [B, H, N] fp32."""
+    """The log-sum-exp alone, [B, H, N]."""
     return reference.lse(q, k, scale=scale, bias=bias)
 
 
@@ -49,7 +51,7 @@ def columns(
     scale: float | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Head-mean of chosen columns of the map, summed with weights: [B, N, W] fp32.
+    """Head-mean of chosen columns of the map, summed with weights: [B, N, W], precise as the LSE.
 
         out[b,i,w] = mean_h sum_t P[b,h,i,t] weights[b,t,w]
         P[b,h,i,t] = exp(q[b,h,i]·k[b,h,t] · scale + bias[b,h,i,t] − lse[b,h,i])

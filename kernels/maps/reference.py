@@ -22,13 +22,13 @@ def attention_lse(
         probs = (scores - _finite(total)).exp()
         outs.append((probs @ v[:, heads].to(probs.dtype)).to(v.dtype))
         found.append(total)
-    return torch.cat(outs, 1), torch.cat(found, 1).float()
+    return torch.cat(outs, 1), torch.cat(found, 1)
 
 
 def lse(q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None) -> Tensor:
     """See api.py."""
     parts = [scores.logsumexp(-1) for _, scores in _scores(q, k, scale, bias)]
-    return torch.cat(parts, 1).float()
+    return torch.cat(parts, 1)
 
 
 def columns(
@@ -45,7 +45,7 @@ def columns(
     for heads, scores in _scores(q, k, scale, bias):
         total = total + (scores - _finite(lse[:, heads])).exp().sum(1)
     mean = torch.as_tensor(total) / q.shape[1]
-    return (mean @ weights.to(mean)).float()
+    return mean @ weights.to(mean)
 
 
 def _scores(

@@ -117,6 +117,14 @@ class Family(Protocol):
         """Whose the rows of a denoiser call are, given its text embeddings."""
         ...
 
+    def rows(self, asked: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        """Arguments of the denoiser's forward for some rows of the batch only."""
+        ...
+
+    def latent_channels(self, pipe: Any) -> int:
+        """How many of the sample's channels are latents; inpainting adds others behind them."""
+        ...
+
     def keeps(self, scheduler: Any) -> Keeps:
         """Whether edits of the latents survive this scheduler."""
         ...

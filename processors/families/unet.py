@@ -23,6 +23,13 @@ from .unet_attention import UNetAttention
 
 __all__ = ["UNET", "UNet"]
 
+_BATCHED = (
+    "sample timestep encoder_hidden_states class_labels timestep_cond attention_mask "
+    "encoder_attention_mask added_cond_kwargs down_block_additional_residuals "
+    "mid_block_additional_residual down_intrablock_additional_residuals"
+).split()
+"""Arguments of UNet2DConditionModel.forward with one entry, or none, for each row."""
+
 _MAP_HALVINGS = 2  # word maps are read at latent/4, as the Prompt-to-Prompt code does
 _MAP_SIDE = 16  # ours: but on no less than 16 tokens a side, for models with small latents
 
@@ -111,11 +118,27 @@ class UNet:
             return Batch((Row(0, 0, Role.OTHER),) * context.shape[0])
         return Batch(rows)
 
+    def rows(self, asked: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+        return {k: _rows(v, rows) if k in _BATCHED else v for k, v in asked.items()}
+
+    def latent_channels(self, pipe: Any) -> int:
+        return int(pipe.unet.config.out_channels)
+
     def keeps(self, scheduler: Any) -> Keeps:
         return keeps(scheduler)
 
 
 UNET = UNet()
+
+
+def _rows(value: Any, rows: Sequence[int]) -> Any:
+    if isinstance(value, Tensor) and value.ndim:
+        return value[list(rows)]
+    if isinstance(value, Mapping):
+        return {key: _rows(part, rows) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_rows(part, rows) for part in value)
+    return value
 
 
 def _attentions(unet: UNet2DConditionModel) -> Iterator[tuple[Attention, Stage, int]]:
