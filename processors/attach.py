@@ -25,7 +25,7 @@ from .recorder import BUDGET_BYTES
 from .run import Run
 from .step import Inputs, LatentEdit, Objective
 
-__all__ = ["attach"]
+__all__ = ["attach", "attached"]
 
 _MARK = "_attention_studio_run"
 
@@ -68,10 +68,22 @@ def attach(
         yield run
 
 
+def attached(pipe: Any) -> Run | None:
+    """The run that steers the pipeline's denoiser now; None when it is stock."""
+    run: Run | None = getattr(family_of(pipe).denoiser(pipe), _MARK, None)
+    return run
+
+
 def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]) -> None:
     for control in controls:
         if not isinstance(control, Control):
             raise ValueError(f"controls: came {control!r}; expected controls")
+    missing = [name for name in ("encode_prompt", "num_timesteps") if not hasattr(type(pipe), name)]
+    if missing:
+        raise ValueError(
+            f"pipe: {type(pipe).__name__} has no {missing[0]}, by which prompts or steps are "
+            "known; expected text-to-image, image-to-image, inpainting or ControlNet"
+        )
     if hasattr(denoiser, _MARK):
         raise ValueError("pipe: it, or another with the same denoiser, is attached already")
     if getattr(denoiser, "is_cache_enabled", False):

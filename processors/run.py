@@ -40,6 +40,7 @@ class Run:
         self._budget_bytes = budget_bytes
         self._bound: tuple[Control, ...] = ()
         self._encoded: Encoded | None = None
+        self._prompts: Prompts | None = None
         self._batch: Batch | None = None
         self._step: Step | None = None
         self._recorder = Recorder(budget_bytes)
@@ -72,7 +73,8 @@ class Run:
                 f"{encoded.prompts} prompts of {encoded.images} pictures"
             )
         found = compare(images[image], images[edit * encoded.images + image], inside)
-        return replace(found, map_shift=map_shift(self.maps, edit, image))
+        warnings = found.warnings + self._cut_words()
+        return replace(found, map_shift=map_shift(self.maps, edit, image), warnings=warnings)
 
     def cancel(self) -> None:
         """Ends the run at its next step, by `Cancelled`. May be called from another thread."""
@@ -96,6 +98,7 @@ class Run:
             encoded.images,
             self._family.blocks(self._pipe, encoded.cond.shape[1]),
         )
+        self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
         self._bound = tuple(control for control in bound if control is not None)
 
@@ -213,6 +216,17 @@ class Run:
         step, batch = self._now()
         call = Call(q, k, v, site, step, batch, queries, keys, bias=bias)
         return engine.run(call, self._acting(site), self._recorder)
+
+    def _cut_words(self) -> tuple[str, ...]:
+        """A warning for each prompt that the encoder did not see to its end."""
+        if self._prompts is None or self._prompts.texts is None:
+            return ()
+        return tuple(
+            f"prompt {i} is longer than the text encoder reads; lost: {', '.join(block.cut_words)}"
+            for i, text in enumerate(self._prompts.tokenized("receipt"))
+            for block in text.blocks
+            if block.cut_words
+        )
 
     def _acting(self, site: Site) -> tuple[Control, ...]:
         if self._batch is None or self._step is None or not self._batch.every:

@@ -115,7 +115,10 @@ class UNet:
         roles = [Role.COND] if encoded.uncond is None else [Role.UNCOND, Role.COND]
         rows = tuple(Row(p, i, role) for role in roles for p, i in places)
         if len(rows) != context.shape[0]:
-            return Batch((Row(0, 0, Role.OTHER),) * context.shape[0])
+            raise ValueError(
+                f"pipe: its denoiser got {context.shape[0]} rows; expected {len(rows)}: "
+                "the unconditional and conditional ones of every picture in one call"
+            )
         return Batch(rows)
 
     def rows(self, asked: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from diffusers import (
     HeunDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionImg2ImgPipeline,
+    StableDiffusionInstructPix2PixPipeline,
     UniPCMultistepScheduler,
 )
 from diffusers.models.attention_processor import (
@@ -122,6 +123,13 @@ def test_what_cannot_be_steered_is_refused() -> None:
         attach(object(), []),
     ):
         pass
+
+
+def test_pipelines_with_other_rows_are_refused() -> None:
+    """InstructPix2Pix calls its denoiser with three rows a picture."""
+    found = {**Studio("sd-inpaint-9").pipe.components, "image_encoder": None}
+    pipe = StableDiffusionInstructPix2PixPipeline(**found, requires_safety_checker=False)
+    refuses(pipe, [], "has no encode_prompt, by which prompts or steps are known")
 
 
 def test_compiled_blocks_are_refused() -> None:

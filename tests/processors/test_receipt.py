@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from attention_studio.processors import RecordMaps, ReplaceWords
+from attention_studio.processors import KeepLayout, RecordMaps, ReplaceWords
 from attention_studio.processors.attach import attach
 from attention_studio.processors.receipt import compare
 
@@ -41,6 +41,16 @@ def test_pictures_of_other_sizes_are_refused() -> None:
         compare(torch.zeros(3, 4, 4), torch.zeros(3, 2, 2))
     with pytest.raises(ValueError, match=r"inside: came \(2, 2\)"):
         compare(torch.zeros(3, 4, 4), torch.zeros(3, 4, 4), torch.zeros(2, 2, dtype=torch.bool))
+
+
+def test_a_prompt_that_is_cut_is_named() -> None:
+    studio = Studio("sd")
+    prompts = ["a cat " + "a" * 71, "a dog " + "a" * 62 + " on wet grass"]
+    with attach(studio.pipe, [KeepLayout()]) as run:
+        images = studio(prompts, output_type="pt")
+    found = run.receipt(list(images)).warnings
+    assert "prompt 1 is longer than the text encoder reads; lost: grass" in found
+    assert not any("prompt 0" in warning for warning in found)
 
 
 def test_a_run_gives_receipts_of_its_edits() -> None:

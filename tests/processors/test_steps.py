@@ -12,6 +12,8 @@ from torch import Tensor
 
 from attention_studio.processors import Control, KeepLayout, Prompts, RecordMaps, Site, Step
 from attention_studio.processors.attach import attach
+from attention_studio.processors.call import Batch
+from attention_studio.processors.control import Context
 from attention_studio.processors.recorder import Columns, Maps, Word
 from attention_studio.processors.step import Inputs
 
@@ -138,3 +140,25 @@ def test_objectives_and_edits_go_together() -> None:
         both = studio(PROMPT)
     assert not torch.equal(kept[0], both[0])
     assert not any(p.grad is not None for p in studio.pipe.unet.parameters())
+
+
+def test_keys_and_values_can_read_other_contexts() -> None:
+    """Keys of the other prompt with one's own values are neither prompt's picture."""
+
+    @dataclass(frozen=True, eq=False)
+    class Read(Control):
+        keys: Tensor | None = None
+        values: Tensor | None = None
+
+        def context(self, site: Site, step: Step, batch: Batch, context: Context) -> Context:
+            k = context.k if self.keys is None else self.keys
+            return Context(k, context.v if self.values is None else self.values)
+
+    studio = Studio("sd")
+    embed = torch.cat(studio.pipe.encode_prompt(PROMPT[1], "cpu", 1, True)[::-1])
+    first, other = (studio([p]) for p in PROMPT)
+    with attach(studio.pipe, [Read(keys=embed), Read(values=embed)]):
+        assert torch.equal(studio([PROMPT[0]]), other)
+    with attach(studio.pipe, [Read(keys=embed)]):
+        mixed = studio([PROMPT[0]])
+    assert not torch.equal(mixed, first) and not torch.equal(mixed, other)
