@@ -184,7 +184,8 @@ def _entering(
     if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use
         run.clock.start(pipe.num_timesteps, scheduler.order)
     changed = run.entered(inputs)
-    if getattr(scheduler, "state_in_first_order", True):  # not in the middle of a sampler step
+    between_steps = getattr(scheduler, "state_in_first_order", True)  # not within Heun's two calls
+    if between_steps and run.objectives:
 
         def probe(sample: Any, rows: Sequence[int]) -> Any:
             asked = {**bound.arguments, **_named(family, changed)}

@@ -117,6 +117,12 @@ class Run:
         """Whether the denoiser is called for a gradient, within its own pre-hook."""
         return self._probing
 
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """Those that want to move the latents in this step."""
+        step, _ = self._now()
+        return tuple(c for c in self._bound if isinstance(c, Objective) and c.rate(step))
+
     def nudged(
         self, inputs: Inputs, probe: Callable[[Tensor, Sequence[int]], Any], scale: Tensor
     ) -> Inputs:
@@ -124,10 +130,7 @@ class Run:
 
         probe: runs the denoiser on the given sample for the given rows.    scale: c, a scalar.
         """
-        step, batch = self._now()
-        active = [c for c in self._bound if isinstance(c, Objective) and c.rate(step)]
-        if not active:
-            return inputs
+        (step, batch), active = self._now(), self.objectives
         recorder, self._recorder = self._recorder, Recorder(self._budget_bytes)
         rows = batch.cond
         self._batch, self._probing = Batch(tuple(batch.rows[row] for row in rows)), True
