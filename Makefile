@@ -31,8 +31,9 @@ types: $(READY) ## mypy, strict, on the package as it will be installed
 test: $(READY)  ## pytest, on the CPU with one thread
 	$(BIN)/python -m pytest -q
 
-docs: $(READY)  ## write docs/help.md from the live command line
+docs: $(READY)  ## write docs/help.md from the live command line, docs/capabilities.md from trying every pair
 	$(BIN)/python docs/make_help.py
+	$(BIN)/python -m tests.processors.capabilities > docs/capabilities.md
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .pipelines.load import load
+    from .processors.attach import attach
     from .recipe import Recipe
 
 __version__ = "0.1.0"
 
-__all__ = ["Recipe", "load"]
+__all__ = ["Recipe", "attach", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when first asked for: `import attention_studio` stays instant."""
     from importlib import import_module
 
-    homes = {"Recipe": ".recipe", "load": ".pipelines.load"}
+    homes = {"Recipe": ".recipe", "attach": ".processors.attach", "load": ".pipelines.load"}
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(homes[name], __name__), name)

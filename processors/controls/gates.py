@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..call import Step
 from ..interval import Interval
-from ..prompts import TokenizedText
+from ..prompts import MissingWordError, TokenizedText
 
 __all__ = ["Gates", "found_in"]
 
@@ -55,7 +55,7 @@ def found_in(texts: Sequence[TokenizedText], word: str) -> dict[int, tuple[int, 
     for i, text in enumerate(texts):
         try:
             found[i] = text.find(word).indices
-        except ValueError as error:
+        except MissingWordError as error:
             errors.append(error)
     if not found and errors:
         raise errors[-1]

@@ -20,7 +20,8 @@ def background(name: str, size: int, rng: np.random.Generator) -> Picture:
         raise ValueError(f"background: got {name!r}, expected one of {sorted(_PLACES)}")
     small = np.clip(_PLACES[name](rng) * rng.uniform(0.94, 1.04), 0, 1)
     image = Image.fromarray((small * 255).astype(np.uint8))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR), np.float32) / 255
+    large = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(large, np.float32) / np.float32(255)
 
 
 def _ramp(*stops: tuple[float, tuple[int, int, int]]) -> Picture:

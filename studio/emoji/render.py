@@ -81,7 +81,7 @@ def render(plan: Plan, size: int = 128) -> Rendered:
 
 def mask_box(mask: NDArray[np.bool_]) -> Box:
     """The box around the true pixels of `[H, W]`, as fractions; zeros for an empty mask."""
-    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return (0.0, 0.0, 0.0, 0.0)
     h, w = mask.shape

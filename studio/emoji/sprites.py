@@ -45,7 +45,7 @@ def sprite(noun: str, colour: str | None, width: int) -> NDArray[np.float32]:
 @lru_cache(maxsize=64)
 def _premultiplied(noun: str) -> NDArray[np.float32]:
     with Image.open(_FOLDER / f"{noun}.png") as file:
-        rgba = np.asarray(file.convert("RGBA"), np.float32) / 255
+        rgba = np.asarray(file.convert("RGBA"), np.float32) / np.float32(255)
     rgba[..., :3] *= rgba[..., 3:]
     return rgba
 

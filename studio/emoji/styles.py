@@ -45,7 +45,8 @@ def _pixel_art(picture: Picture, rng: np.random.Generator) -> Picture:
     image = Image.fromarray((picture * 255).astype(np.uint8)).resize((32, 32), Image.Resampling.BOX)
     levels = np.round(np.asarray(image, np.float32) / 255 * 7) / 7
     blocks = Image.fromarray((levels * 255).astype(np.uint8))
-    return np.asarray(blocks.resize((size, size), Image.Resampling.NEAREST), np.float32) / 255
+    large = blocks.resize((size, size), Image.Resampling.NEAREST)
+    return np.asarray(large, np.float32) / np.float32(255)
 
 
 def _pencil(picture: Picture, rng: np.random.Generator) -> Picture:
