@@ -11,7 +11,15 @@ import typer
 from ..generate import choose_device
 from .options import Device
 
-__all__ = ["Trainee", "train"]
+__all__ = ["Phase", "Trainee", "train"]
+
+
+class Phase(StrEnum):
+    """Parts of a training, as in `emoji.train.pictures`, which costs a second to import."""
+
+    close_ups = "close-ups"
+    simple = "simple"
+    everything = "everything"
 
 
 class Trainee(StrEnum):
@@ -39,10 +47,9 @@ def train(
     fresh_autoencoder: Annotated[
         bool, typer.Option("--fresh-autoencoder", help="emoji-sd: train a new one first.")
     ] = False,
-    simple: Annotated[
-        bool,
-        typer.Option("--simple", help="emoji-sd: one or two things, no styles; a first phase."),
-    ] = False,
+    phase: Annotated[
+        Phase, typer.Option(help="emoji-sd: what it learns from, the easier first.")
+    ] = Phase.everything,
     compile: Annotated[
         bool, typer.Option("--compile", help="emoji-sd: let torch compile the denoiser.")
     ] = False,
@@ -63,7 +70,7 @@ def train(
         threads=threads,
         nouns=sets.get(nouns) or tuple(noun.strip() for noun in nouns.split(",")),
         fresh_autoencoder=fresh_autoencoder,
-        simple=simple,
+        phase=phase.value,
         compile=compile,
     )
     print(folder)

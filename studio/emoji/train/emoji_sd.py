@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..words import CORE_NOUNS
 from .loop import Budget, Trained, fit
+from .pictures import Phase
 from .pool import Pool
 from .tokenizer import WIDTH, build_text_encoder, build_tokenizer
 
@@ -67,12 +68,12 @@ def train_emoji_sd(
     *,
     nouns: Sequence[str] = CORE_NOUNS,
     start: Path | None = None,
-    simple: bool = False,
+    phase: Phase = Phase.everything,
     compile: bool = False,
 ) -> tuple[StableDiffusionPipeline, Trained]:
     """Train text encoder and denoiser together on cached latents.
 
-    simple:  only scenes of one or two things without a style, for a first phase.
+    phase:   what it learns from; a later phase goes on from an earlier one's checkpoint.
     start:   a pipeline folder to go on from, when `budget.folder` holds no checkpoint.
     compile: let torch compile the denoiser: some minutes at first, then about a sixth faster.
     """
@@ -88,7 +89,7 @@ def train_emoji_sd(
     pipe.unet.set_attn_processor(AttnProcessor())
     denoise = torch.compile(pipe.unet) if compile else pipe.unet
     alphas = pipe.scheduler.alphas_cumprod.to(budget.device)
-    pool = Pool(vae, pipe.tokenizer, nouns, budget, simple=simple)
+    pool = Pool(vae, pipe.tokenizer, nouns, budget, phase)
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = pool.batch()

@@ -1,30 +1,69 @@
-"""Endless training pictures from a seed, and the conversions between bytes and model inputs."""
+"""Endless training pictures from a seed, and the conversion of bytes to model inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import StrEnum
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ..plan import Plan
+from ..plan import Plan, caption
 from ..render import Rendered, render
 from ..sample import sample_plan
 
-__all__ = ["scenes", "to_model"]
+__all__ = ["Phase", "captioned", "close_ups", "scenes", "to_model"]
+
+Seed = int | tuple[int, ...]
+Captioned = tuple[str, NDArray[np.uint8]]
 
 
-def scenes(
-    seed: int | tuple[int, ...], nouns: Sequence[str], size: int, **options: object
-) -> Iterator[tuple[Plan, Rendered]]:
-    """Scenes that training may see, for ever; `options` go to `sample_plan`."""
+class Phase(StrEnum):
+    """What an image model learns from, the easier first.
+
+    ours: a quarter-size picture of one thing costs a quarter and teaches the same nouns.
+    """
+
+    close_ups = "close-ups"
+    simple = "simple"
+    everything = "everything"
+
+
+def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:
+    """Captions and pictures of a phase, for ever."""
+    if phase is Phase.close_ups:
+        yield from close_ups(seed, nouns, size)
+    for plan, drawn in scenes(seed, nouns, size):
+        if phase is Phase.everything or (len(plan.things) < 3 and plan.style is None):
+            yield plan.caption, drawn.image
+
+
+def scenes(seed: Seed, nouns: Sequence[str], size: int) -> Iterator[tuple[Plan, Rendered]]:
+    """Scenes that training may see, for ever."""
     rng = np.random.default_rng(seed)
     while True:
-        plan = sample_plan(rng, nouns=nouns, **options)  # type: ignore[arg-type]
+        plan = sample_plan(rng, nouns=nouns)
         yield plan, render(plan, size)
 
 
-def to_model(images: Sequence[np.ndarray]) -> Tensor:
+def close_ups(seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:
+    """Windows of half a scene's side around its one thing, as large as in scenes of two."""
+    rng = np.random.default_rng(seed)
+    while True:
+        plan = sample_plan(rng, nouns=nouns, count=1, style=None)
+        width = rng.uniform(0.30, 0.47)
+        corner = rng.integers(0, size // 2, size=2)
+        left, top = corner / size + rng.uniform(0.01, 0.49 - width, 2)
+        thing = replace(plan.things[0], size=None, box=(left, top, left + width, top + width))
+        image = render(replace(plan, things=(thing,)), size).image
+        x, y = corner
+        text = caption((thing,), None, plan.background, None)
+        yield text, image[y : y + size // 2, x : x + size // 2]
+
+
+def to_model(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """`[H, W, 3]` uint8 pictures to one `[B, 3, H, W]` float tensor in [-1, 1]."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1

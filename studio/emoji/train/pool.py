@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from .loop import Budget, trained_so_far
-from .pictures import scenes, to_model
+from .pictures import Phase, captioned, to_model
 from .tokenizer import FILLERS, PREFIXES
 
 __all__ = ["Pool"]
@@ -23,10 +23,7 @@ _REUSE = 4  # how often a latent is trained on, each time with other noise
 
 
 class Pool:
-    """Each step adds a few scenes, and drops the oldest when full, so that encoding stays cheap.
-
-    simple: only scenes of one or two things without a style.
-    """
+    """Each step adds a few scenes, and drops the oldest when full, so that encoding stays cheap."""
 
     def __init__(
         self,
@@ -34,19 +31,14 @@ class Pool:
         tokenizer: CLIPTokenizer,
         nouns: Sequence[str],
         budget: Budget,
-        *,
-        simple: bool = False,
+        phase: Phase,
     ) -> None:
         self.vae, self.tokenizer, self.device = vae, tokenizer, budget.device
         self.batch_size = budget.batch
         # A resumed run must not see the first scenes again.
         seeds = (budget.seed, trained_so_far(budget).pictures)
         self.rng = np.random.default_rng((*seeds, 1))
-        self.source = scenes(seeds, nouns, vae.config.sample_size)
-        if simple:
-            self.source = (
-                scene for scene in self.source if len(scene[0].things) < 3 and not scene[0].style
-            )
+        self.source = captioned(phase, seeds, nouns, vae.config.sample_size)
         latents, tokens = self._encode(2 * budget.batch)
         self.latents = latents.new_empty(_SIZE, *latents.shape[1:])
         self.tokens = tokens.new_empty(_SIZE, *tokens.shape[1:])
@@ -71,10 +63,10 @@ class Pool:
     @torch.no_grad()
     def _encode(self, count: int) -> tuple[Tensor, Tensor]:
         drawn = list(islice(self.source, count))
-        images = to_model([rendered.image for _, rendered in drawn]).to(self.device)
+        images = to_model([image for _, image in drawn]).to(self.device)
         with torch.autocast(self.device, torch.bfloat16):
             latents = self.vae.encode(images).latent_dist.mode().float().cpu()
-        captions = [self._reworded(plan.caption) for plan, _ in drawn]
+        captions = [self._reworded(caption) for caption, _ in drawn]
         return latents * self.vae.config.scaling_factor, self._tokens(captions)
 
     def _reworded(self, caption: str) -> str:

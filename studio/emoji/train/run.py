@@ -13,6 +13,7 @@ from .autoencoder import train_autoencoder
 from .card import card_of, write_card
 from .emoji_sd import save_emoji_sd, train_emoji_sd
 from .loop import Budget
+from .pictures import Phase
 
 __all__ = ["MODELS", "packaged_autoencoder", "run"]
 
@@ -32,7 +33,7 @@ def run(
     resume: bool = True,
     nouns: tuple[str, ...] = CORE_NOUNS,
     fresh_autoencoder: bool = False,
-    simple: bool = False,
+    phase: str = Phase.everything,
     compile: bool = False,
 ) -> Path:
     """Train a model for `minutes` and return the folder that holds it, `out / name`.
@@ -65,7 +66,7 @@ def run(
     else:
         vae = packaged_autoencoder()
     budget = replace(budget, batch=32, learning_rate=8e-4, warmup_steps=200)
-    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, simple=simple, compile=compile)
+    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, phase=Phase(phase), compile=compile)
     save_emoji_sd(pipe, folder)
     write_card(card_of(name, _VERSION, vae.config.sample_size, nouns, budget, done), folder)
     return folder
