@@ -1,0 +1,190 @@
+"""Prompt-to-Prompt as a pipeline: the first prompt is the source, every further one an edit of it.
+
+    pipe = StableDiffusionPromptToPromptPipeline.from_pretrained(folder)
+    out = pipe(["a cat on grass", "a dog on grass"], mode="swap", blend=("cat", "dog"), seed=1)
+    out.images, out.receipts, out.maps, out.warnings
+
+Hertz et al. 2022 (arXiv:2208.01626). The stock call samples; here its arguments are paired and the
+method's controls attached.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.utils import BaseOutput
+
+from ..processors.attach import attach
+from ..processors.control import Control
+from ..processors.receipt import Receipt
+from ..processors.recorder import Maps
+from ..processors.run import Run
+from .carrying import carrying
+from .edit_controls import During, Mode, edit_controls
+from .pairing import paired_generators, paired_latents
+
+__all__ = [
+    "PromptToPromptMixin",
+    "PromptToPromptOutput",
+    "StableDiffusionPromptToPromptPipeline",
+    "StableDiffusionXLPromptToPromptPipeline",
+]
+
+
+@dataclass
+class PromptToPromptOutput(BaseOutput):  # type: ignore[misc]  # diffusers is untyped
+    """The pictures and what is known of the edits.
+
+    images:   prompt-major, source first, as `output_type` says.
+    receipts: one for each picture but the source's; none for output_type="latent".
+    maps:     of the words of `blend` and of RecordMaps among `controls`.
+    warnings: what was done differently, and what the receipts warn of.
+    nsfw_content_detected: the stock pipeline's, where it has a safety checker.
+    """
+
+    images: Any
+    receipts: tuple[Receipt, ...]
+    maps: Maps
+    warnings: tuple[str, ...] = ()
+    nsfw_content_detected: list[bool] | None = None
+
+
+class PromptToPromptMixin:
+    """Stands before a stock text-to-image pipeline class, whose call it steers."""
+
+    scheduler: Any
+    image_processor: Any
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if PromptToPromptMixin in cls.__bases__:
+            stock = super().__call__  # type: ignore[misc]
+            cls.__call__ = _signed(PromptToPromptMixin.__call__, stock)  # type: ignore[method-assign]
+
+    @classmethod
+    def from_pipe(cls, pipeline: Any, **options: Any) -> Any:
+        """Shares the components of a pipeline. Differs: keeps their dtype unless one is given."""
+        if not {"dtype", "torch_dtype"} & options.keys():
+            modules = {k: m for k, m in pipeline.components.items() if hasattr(m, "dtype")}
+            dtypes = {k: m.dtype for k, m in modules.items() if isinstance(m, torch.nn.Module)}
+            if len(set(dtypes.values())) > 1:
+                raise ValueError(
+                    f"dtype: the shared components have several ({dtypes}) and all would be cast; "
+                    "expected dtype="
+                )
+            options["dtype"] = pipeline.dtype
+        stock: Any = super()
+        return stock.from_pipe(pipeline, **options)
+
+    def __call__(
+        self,
+        prompt: Sequence[str] | None = None,
+        *args: Any,
+        mode: Mode = "swap",
+        weights: Mapping[str, float] | None = None,
+        blend: Sequence[str | Sequence[str]] | None = None,
+        cross_replace: During | Mapping[str, During] = 0.8,
+        self_replace: During = 0.4,
+        controls: Sequence[Control] = (),
+        seed: int | None = None,
+        **call: Any,
+    ) -> PromptToPromptOutput | tuple[Any, ...]:
+        """Draws the source and its edits; all other arguments are the stock call's.
+
+        mode:     "swap" exchanges words for as many others, "refine" adds words or takes them away,
+                  "reweight" is "refine" with `weights`, as in the authors' code.
+        weights:  of words of the edits; in the other modes too.
+        blend:    for each prompt the word, or words, outside whose places the source stays.
+        cross_replace: when edits look at the text as the source does; for single words by a
+                  mapping, whose "default_" (all of the run, as in the authors' code) is the rest.
+                  The paper's examples: 0.8.
+        self_replace: when they keep its layout. The paper's examples: 0.4.
+        controls: further ones, which act after these.
+        seed:     picture i of each prompt starts from seed + i. A `generator` or `latents`, for the
+                  pictures of one prompt or of all, stands for it.
+
+        With a scheduler that throws edits of latents away, such a call runs on DDIM.
+        """
+        stock: Any = super().__call__  # type: ignore[misc]
+        asked = inspect.signature(stock).bind(prompt, *args, **call)
+        given = asked.arguments
+        unknown = given.get("kwargs", {}).keys() - {"callback", "callback_steps"}
+        if unknown:
+            raise ValueError(f"{min(unknown)}: {type(self).__name__} has no such argument")
+        texts = given["prompt"] = _prompts(prompt)
+        images = given.get("num_images_per_prompt") or 1
+        given["generator"] = paired_generators(given.get("generator"), seed, len(texts), images)
+        if given.get("latents") is not None:
+            given["latents"] = paired_latents(given["latents"], len(texts), images)
+        whole = given.get("return_dict", True)
+        given["return_dict"] = True
+        method = edit_controls(mode, texts, weights or {}, blend, cross_replace, self_replace)
+        every = (*method, *controls)
+        with carrying(self, every) as said, attach(self, every) as run:
+            found = stock(*asked.args, **asked.kwargs)
+        receipts: tuple[Receipt, ...] = ()
+        if given.get("output_type") != "latent":
+            receipts = _receipts(run, self._pixels(found.images), len(texts), images, said)
+        heard = (warning for receipt in receipts for warning in receipt.warnings)
+        warnings = tuple(dict.fromkeys((*said, *heard)))
+        nsfw = getattr(found, "nsfw_content_detected", None)
+        output = PromptToPromptOutput(found.images, receipts, run.maps, warnings, nsfw)
+        parts = (output.images, output.receipts, output.maps, output.warnings, nsfw)
+        return output if whole else parts
+
+    def _pixels(self, images: Any) -> torch.Tensor:
+        """[P·n, 3, h, w] in [0, 1]."""
+        if isinstance(images, torch.Tensor):
+            return images
+        if isinstance(images, list):
+            images = self.image_processor.pil_to_numpy(images)
+        pixels: torch.Tensor = self.image_processor.numpy_to_pt(images)
+        return pixels
+
+
+def _signed(ours: Any, stock: Any) -> Any:
+    """`ours` as a method that shows the stock call's arguments, then its own by name."""
+    theirs = inspect.signature(stock).parameters.values()
+    own = [p for p in inspect.signature(ours).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    named = [p for p in theirs if p.kind is not p.VAR_KEYWORD]
+    rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
+
+    @functools.wraps(ours)
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        return ours(self, *args, **options)
+
+    call.__signature__ = inspect.Signature([*named, *own, *rest])  # type: ignore[attr-defined]
+    call.__doc__ = f"{inspect.getdoc(ours)}\n\n{inspect.getdoc(stock)}"
+    return call
+
+
+def _prompts(prompt: Any) -> list[str]:
+    texts = [] if isinstance(prompt, str) or prompt is None else list(prompt)
+    if len(texts) < 2 or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"prompt: came {prompt!r}; expected a list of the source and its edits")
+    return texts
+
+
+def _receipts(
+    run: Run, pixels: torch.Tensor, prompts: int, images: int, said: tuple[str, ...]
+) -> tuple[Receipt, ...]:
+    found = (
+        run.receipt(list(pixels), edit=edit, image=image)
+        for edit in range(1, prompts)
+        for image in range(images)
+    )
+    return tuple(replace(receipt, warnings=said + receipt.warnings) for receipt in found)
+
+
+class StableDiffusionPromptToPromptPipeline(PromptToPromptMixin, StableDiffusionPipeline):  # type: ignore[misc]
+    """Stable Diffusion 1.x and 2.x."""
+
+
+class StableDiffusionXLPromptToPromptPipeline(PromptToPromptMixin, StableDiffusionXLPipeline):  # type: ignore[misc]
+    """Stable Diffusion XL."""
