@@ -1,8 +1,9 @@
 """From maps of probabilities to things: connected regions of one noun that the network is sure of.
 
-ours: a thing counts when its region is large enough, the mean probability of its noun there beats
-that of "reject" and a threshold, and "reject" does not hold a large part of its surroundings. The
-thresholds were chosen on rendered scenes, never on generated pictures.
+ours: a region counts as a thing when it is large enough, its noun's mean probability there beats
+that of "reject" and a threshold, and its outline runs through the place: a region that borders on
+rejected pixels or on another noun for long is a piece of something broken. The thresholds were
+chosen on rendered scenes kept for that, never on generated pictures.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ TINTS: tuple[str | None, ...] = (*COLOURS, None)
 PLACES: tuple[str, ...] = tuple(BACKGROUNDS)
 STYLE_NAMES: tuple[str | None, ...] = (None, *STYLES)
 
-_MIN_AREA = 0.004  # of the picture; the smallest key drawn covers 0.0053
+_MIN_AREA = 0.006  # of the picture; the smallest thing drawn covers 0.015
 _SAME_THING = 0.25  # a region smaller than this part of the largest of its noun is a piece of it
 _NEAR = 0.08  # ... when no further away than this, as a fraction of the picture; else it is dropped
 _SURE = 0.6
-_WHOLE = 0.6  # the noun's part of the pixels that are the noun's or rejected in its box
+_BORDER_REJECTED = 0.1  # the part of the outline that may border on rejected pixels
+_BORDER_OTHERS = 0.4  # ... on these or on other things
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +54,6 @@ def find_things(nouns: NDArray[np.float32], tints: NDArray[np.float32]) -> list[
     """The things in probabilities `[44, H, W]` and `[9, H, W]`, the largest first."""
     best = nouns.argmax(0)
     area = best.size
-    rejected = best == REJECT
     found = []
     for noun in np.unique(best):
         if noun in (0, REJECT):
@@ -61,16 +62,20 @@ def find_things(nouns: NDArray[np.float32], tints: NDArray[np.float32]) -> list[
             sure = float(nouns[noun][mask].mean())
             if sure < _SURE or sure <= float(nouns[REJECT][mask].mean()):
                 continue
-            if mask.sum() < _WHOLE * (mask.sum() + _inside_box(rejected, mask).sum()):
+            outline = best[_outline(mask)]
+            rejected = int((outline == REJECT).sum())
+            others = int(((outline != 0) & (outline != noun)).sum())
+            if rejected > _BORDER_REJECTED * len(outline) or others > _BORDER_OTHERS * len(outline):
                 continue
             tint = TINTS[int(tints[:, mask].sum(1).argmax())]
             found.append(Found(CLASSES[noun], tint, mask))
     return sorted(found, key=lambda thing: -int(thing.mask.sum()))
 
 
-def _inside_box(pixels: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    left, top, right, bottom = _box(mask)
-    return pixels[top : bottom + 1, left : right + 1]
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels two away from the mask: next to it lie cells that hold some of both sides."""
+    near = _grown(mask)
+    return _grown(near) & ~near
 
 
 def _regions(mask: NDArray[np.bool_], least: float) -> list[NDArray[np.bool_]]:
