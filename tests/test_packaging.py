@@ -25,7 +25,9 @@ def _source_files(root: Path) -> set[str]:
         f"{package.replace('.', '/')}/{path.relative_to(root / folder).as_posix()}"
         for folder, package in FOLDERS.items()
         for path in (root / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts and path.name != "README.md"
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and path != root / "kernels" / "README.md"
     }
 
 

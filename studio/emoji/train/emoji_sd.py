@@ -113,8 +113,11 @@ def save_emoji_sd(pipe: StableDiffusionPipeline, folder: Path) -> None:
     for part in (pipe.unet, pipe.vae, pipe.text_encoder):
         part.to(torch.bfloat16)
     pipe.save_pretrained(folder)
-    # transformers takes the stored type unless the config names another, diffusers takes fp32:
-    # without this line the two would meet in one picture.
-    config = folder / "text_encoder" / "config.json"
-    facts = json.loads(config.read_text())
-    config.write_text(json.dumps({**facts, "dtype": "float32"}, indent=2) + "\n")
+    for config in folder.glob("*/config.json"):
+        facts = json.loads(config.read_text())
+        facts.pop("_name_or_path", None)  # the path of this machine
+        if config.parent.name == "text_encoder":
+            # transformers takes the stored type unless the config names another, diffusers takes
+            # fp32: without this the two would meet in one picture.
+            facts["dtype"] = "float32"
+        config.write_text(json.dumps(facts, indent=2) + "\n")
