@@ -82,7 +82,7 @@ def _judge(budget: Budget, folder: Path) -> Path:
     from .train_judge import save_judge, train_judge
 
     vae = packaged_autoencoder() if (EMBEDDED / "emoji-sd" / "vae").is_dir() else None
-    net, done = train_judge(budget, vae)
+    net, done = train_judge(replace(budget, batch=16, learning_rate=4e-3), vae)
     folder.mkdir(parents=True, exist_ok=True)
     save_judge(net, folder)
     nouns = (*NOUNS, *HELD_OUT_NOUNS)
