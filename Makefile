@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: run lint types test docs help
+.PHONY: run lint types ptx test docs help
 
 run: $(READY)   ## draw five prompts with emoji-sd, judge them, write pictures, contact sheet and JSON to out/
 	@mkdir -p out
@@ -27,6 +27,11 @@ types: $(READY) ## mypy, strict, on the package as it will be installed
 	@rm -rf build/types && mkdir -p build/types/attention_studio
 	@cd build/types/attention_studio && ln -s ../../../studio/* ../../../kernels ../../../pipelines ../../../processors .
 	MYPYPATH=build/types $(BIN)/mypy -p attention_studio
+
+ptx: $(READY)   ## compile every GPU kernel (no GPU needed), compare with the record; REFRESH=1 writes it
+	env -u TRITON_INTERPRET $(BIN)/python -m attention_studio.kernels.ahead \
+	  --record benchmarks/results/ahead_of_time.csv --commit "$$(git describe --always --dirty=+)" \
+	  $(if $(REFRESH),--refresh)
 
 test: $(READY)  ## pytest, on the CPU with one thread
 	$(BIN)/python -m pytest -q
