@@ -1,0 +1,91 @@
+"""Gradients of rows that saw some keys, from their LSE over all keys they saw.
+
+    probs   = exp(q·k + bias − lse)               delta = sum(dout · out) − dlse
+    dscores = probs · (dout·v − delta)            dbias = sum over rows of dscores
+    dq = dscores·k     dk = dscoresᵀ·q     dv = probsᵀ·dout          (q already scaled)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .forward import Keys
+
+__all__ = ["KeyGradients", "RowGradients"]
+
+_SCORES = 2**18  # elements of scores held at a time: 1 MB in fp32
+
+
+@dataclass(frozen=True, eq=False)
+class KeyGradients:
+    """Sums of dk, dv [..., K, D] and dbias [..., K, 1] or None."""
+
+    dk: Tensor
+    dv: Tensor
+    dbias: Tensor | None
+
+    @classmethod
+    def zeros(cls, shape: torch.Size, like: Tensor, bias: bool) -> KeyGradients:
+        """For keys of `shape` [..., K, D]."""
+        dbias = like.new_zeros((*shape[:-1], 1)) if bias else None
+        return cls(like.new_zeros(shape), like.new_zeros(shape), dbias)
+
+    def map(self, view: Callable[[Tensor], Tensor]) -> KeyGradients:
+        """Those of some of the keys, through a view."""
+        return KeyGradients(
+            view(self.dk), view(self.dv), None if self.dbias is None else view(self.dbias)
+        )
+
+    def add(self, q: Tensor, dout: Tensor, probs: Tensor, dscores: Tensor) -> None:
+        """What rows [G, M, D] pass back to keys [G, K, D]."""
+        self.dk.baddbmm_(dscores.mT, q)
+        self.dv.baddbmm_(probs.mT, dout)
+        if self.dbias is not None:
+            self.dbias.add_(dscores.sum(1)[..., None])
+
+
+@dataclass(frozen=True, eq=False)
+class RowGradients:
+    """Rows q [..., M, D], already scaled, with their dout, delta, lse and the sum dq."""
+
+    q: Tensor
+    dout: Tensor
+    delta: Tensor
+    lse: Tensor
+    dq: Tensor
+
+    @classmethod
+    def of(cls, q: Tensor, dout: Tensor, dlse: Tensor | None, out: Tensor, lse: Tensor) -> RowGradients:
+        """dlse, lse [..., M, 1]. A row without keys has only −inf scores, so that 0 serves as LSE."""
+        delta = (dout * out).sum(-1, keepdim=True)
+        if dlse is not None:
+            delta = delta - dlse
+        return cls(q, dout, delta, lse.masked_fill(lse == -torch.inf, 0.0), torch.zeros_like(q))
+
+    def map(self, view: Callable[[Tensor], Tensor]) -> RowGradients:
+        """Some of the rows, through a view."""
+        return RowGradients(*map(view, (self.q, self.dout, self.delta, self.lse, self.dq)))
+
+    def saw(self, keys: Keys, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """probs and dscores [G, M, K] of rows [G, M, D] over keys [G, K, D]; adds to dq."""
+        probs = self.q @ keys.k.mT
+        for extra in (mask, None if keys.bias is None else keys.bias.mT):
+            if extra is not None:
+                probs += extra
+        probs.sub_(self.lse).exp_()
+        dscores = (self.dout @ keys.v.mT).sub_(self.delta).mul_(probs)
+        self.dq.baddbmm_(dscores, keys.k)
+        return probs, dscores
+
+    def saw_all(self, keys: Keys, into: KeyGradients) -> None:
+        """Rows [G, M, D] saw all keys [G, K, D], of any float dtype. Scores are held in pieces."""
+        for piece, few in keys.pieces(self.q.dtype):
+            target = into.map(lambda x, piece=piece: x[:, piece])
+            step = max(1, _SCORES // max(1, few.k.shape[0] * few.k.shape[1]))
+            for first in range(0, self.q.shape[1], step):
+                rows = self.map(lambda x, s=slice(first, first + step): x[:, s])
+                target.add(rows.q, rows.dout, *rows.saw(few))
