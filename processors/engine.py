@@ -64,7 +64,7 @@ def _by_mix(
     if not mix.plain:
         v = torch.stack([term.apply(call.v[row]) for row, term in terms])
 
-    wants_lse = records and fuses_lse(q, k, v)
+    wants_lse = records and fuses_lse(q, k, v, bias)
     parts, lse = _KERNELS[bias is not None, wants_lse](q, k, v, call.scale, bias)
     lses = {} if lse is None else dict(zip(pairs, lse, strict=True))
     if all(len(terms) == 1 and terms[0].weight is None for terms in mix.rows):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..kernels.maps import columns, lse
+from ..kernels.maps import lse, word_maps
 from .call import Call
 from .control import Control
 from .mix import Mix, Term
@@ -95,7 +95,9 @@ def _columns(
         level = lse(q, k, scale=call.scale, bias=limit) if known is None else known[None]
         chosen = keys.to(k.device)
         there = None if limit is None else limit[..., chosen]
-        part = columns(q, k[:, :, chosen], weights[keys][None], level, scale=call.scale, bias=there)
+        part = word_maps(
+            q, k[:, :, chosen], weights[keys][None], level, scale=call.scale, bias=there
+        )
         total = total + (
             part[0] if term.weight is None else part[0] * term.weight.to(part)[:, None]
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-__all__ = ["attention_lse", "columns", "lse"]
+__all__ = ["attention_lse", "lse", "word_maps"]
 
 _ELEMENTS = 2**22  # of scores held at a time: fewer heads at once on big grids
 
@@ -15,10 +15,10 @@ _ELEMENTS = 2**22  # of scores held at a time: fewer heads at once on big grids
 def attention_lse(
     q: Tensor, k: Tensor, v: Tensor, *, scale: float | None = None, bias: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """See api.py. In fp32, for fp64 in fp64. A query that sees nothing gets zero and −inf."""
+    """See fused.py. In fp32, for fp64 in fp64. A query that sees nothing gets zero and −inf."""
     outs, found = [], []
     for heads, scores in _scores(q, k, scale, bias):
-        total = scores.logsumexp(-1)
+        total = _lse(scores)
         probs = (scores - _finite(total)).exp()
         outs.append((probs @ v[:, heads].to(probs.dtype)).to(v.dtype))
         found.append(total)
@@ -26,26 +26,20 @@ def attention_lse(
 
 
 def lse(q: Tensor, k: Tensor, *, scale: float | None = None, bias: Tensor | None = None) -> Tensor:
-    """See api.py."""
-    parts = [scores.logsumexp(-1) for _, scores in _scores(q, k, scale, bias)]
-    return torch.cat(parts, 1)
+    """See fused.py."""
+    return torch.cat([_lse(scores) for _, scores in _scores(q, k, scale, bias)], 1)
 
 
-def columns(
-    q: Tensor,
-    k: Tensor,
-    weights: Tensor,
-    lse: Tensor,
-    *,
-    scale: float | None = None,
-    bias: Tensor | None = None,
+def word_maps(
+    q: Tensor, k: Tensor, words: Tensor, lse: Tensor, bias: Tensor | None, scale: float
 ) -> Tensor:
     """See api.py."""
-    total: Tensor | float = 0.0
+    total = torch.zeros((), dtype=lse.dtype, device=q.device)
     for heads, scores in _scores(q, k, scale, bias):
-        total = total + (scores - _finite(lse[:, heads])).exp().sum(1)
-    mean = torch.as_tensor(total) / q.shape[1]
-    return mean @ weights.to(mean)
+        level = lse[:, heads]
+        probs = (scores - _finite(level)).exp()
+        total = total + probs.masked_fill((level == -torch.inf)[..., None], 0.0).sum(1)
+    return total / q.shape[1] @ words
 
 
 def _scores(
@@ -63,6 +57,13 @@ def _scores(
         yield heads, scores
 
 
+def _lse(scores: Tensor) -> Tensor:
+    """Over the last axis; a row of −inf gives −inf, and its gradient is zero instead of NaN."""
+    blind = (scores == -torch.inf).all(-1)
+    safe = scores.masked_fill(blind[..., None], 0.0)
+    return safe.logsumexp(-1).masked_fill(blind, -torch.inf)
+
+
 def _finite(lse: Tensor) -> Tensor:
     """[B, H, N, 1] to subtract: a row that sees nothing keeps its −inf scores, exp gives zeros."""
-    return lse.nan_to_num(neginf=0.0)[..., None]
+    return lse.masked_fill(lse == -torch.inf, 0.0)[..., None]
