@@ -1,0 +1,20 @@
+"""A journal of jobs in an output folder and the workers that do them, for the app and the batch."""
+
+from .job import Job, State, job_key
+from .journal import FullError, Journal
+from .start import Worker, start_worker
+from .work import MakeRunner, Report, Runner, work
+
+__all__ = [
+    "FullError",
+    "Job",
+    "Journal",
+    "MakeRunner",
+    "Report",
+    "Runner",
+    "State",
+    "Worker",
+    "job_key",
+    "start_worker",
+    "work",
+]

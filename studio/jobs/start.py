@@ -1,0 +1,99 @@
+"""Starts the one worker of a device: a thread for the CPU, a child process for anything else.
+
+A child process keeps a crash of the device's driver away from the app, and is started again.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from .journal import Journal
+from .work import LEASE_S, MakeRunner, work
+
+__all__ = ["Worker", "start_worker"]
+
+_WATCH_S = 0.25
+
+
+class Worker:
+    """A worker that was started: a handle to stop it."""
+
+    def __init__(self, thread: Thread, stop: Event) -> None:
+        self._thread, self._stop = thread, stop
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still takes jobs."""
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float | None = None) -> None:
+        """Take no more jobs; waits for the one that runs, at most so long."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+
+
+def start_worker(
+    folder: Path,
+    make_runner: MakeRunner,
+    device: str,
+    *,
+    apart: bool | None = None,
+    lease_s: float = LEASE_S,
+) -> Worker:
+    """Start the worker of `device` on the journal in `folder`.
+
+    make_runner: a function at the top of a module, or a partial of one, since a child process
+                 has to find it.
+    apart:       whether in a child process; None: unless the device is "cpu".
+    """
+    stop = Event()
+    watch = _child if (device != "cpu" if apart is None else apart) else _thread
+    thread = Thread(
+        target=watch,
+        args=(folder, make_runner, device, lease_s, stop),
+        name=f"worker of {device}",
+        daemon=True,
+    )
+    thread.start()
+    return Worker(thread, stop)
+
+
+def _thread(
+    folder: Path, make_runner: MakeRunner, device: str, lease_s: float, stop: Event
+) -> None:
+    work(Journal(folder), make_runner, device, stop=stop.is_set, lease_s=lease_s)
+
+
+def _child(folder: Path, make_runner: MakeRunner, device: str, lease_s: float, stop: Event) -> None:
+    """Keep a child at work. What it was running when it died is put back when its lease ends."""
+    spawn = multiprocessing.get_context("spawn")
+    wait_s = 1.0
+    while not stop.is_set():
+        enough = spawn.Event()
+        child = spawn.Process(
+            target=_in_child, args=(folder, make_runner, device, lease_s, enough), daemon=True
+        )
+        child.start()
+        begun = time.monotonic()
+        while child.is_alive() and not stop.wait(_WATCH_S):
+            pass
+        enough.set()
+        child.join()
+        wait_s = 1.0 if time.monotonic() - begun > 60 else min(2 * wait_s, 30.0)
+        stop.wait(wait_s)
+
+
+def _in_child(
+    folder: Path, make_runner: MakeRunner, device: str, lease_s: float, enough: Any
+) -> None:
+    """Work until told to stop, or until the parent is gone."""
+    parent = multiprocessing.parent_process()
+
+    def stop() -> bool:
+        return enough.is_set() or (parent is not None and not parent.is_alive())
+
+    work(Journal(folder), make_runner, device, stop=stop, lease_s=lease_s)

@@ -1,0 +1,167 @@
+"""Workers with fake runners: threads, child processes, two processes on one journal, kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attention_studio.jobs import Journal, State, Worker, start_worker
+
+from .runners import counting
+
+RUNNERS = Path(__file__).with_name("runners.py")
+
+
+def _until(true: Callable[[], Any], within_s: float = 20.0) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path)
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Any:
+    started = start_worker(tmp_path, counting, "cpu")  # type: ignore[arg-type]
+    yield started
+    started.stop(5)
+
+
+def _state(journal: Journal, job: int) -> State:
+    return journal.get(job).state
+
+
+def test_a_thread_does_the_jobs(journal: Journal, worker: Worker) -> None:
+    jobs = [journal.submit({"name": f"{i}", "steps": 2}, {}, "ann").id for i in range(5)]
+    _until(lambda: journal.counts()[State.done] == 5)
+    assert [journal.get(job).result for job in jobs] == [
+        {"name": f"{i}", "device": "cpu"} for i in range(5)
+    ]
+    assert (journal.get(jobs[0]).done, journal.get(jobs[0]).total) == (2, 2)
+    worker.stop()
+    assert not worker.alive
+
+
+def test_a_failure_is_one_sentence_and_the_next_job_runs(journal: Journal, worker: Worker) -> None:
+    bad = journal.submit({"name": "bad", "fail": "word: 'dog' is\nnot there"}, {}, "ann").id
+    good = journal.submit({"name": "good"}, {}, "ann").id
+    _until(lambda: _state(journal, good) is State.done)
+    assert journal.get(bad).error == "word: 'dog' is not there"
+
+
+def test_cancel_takes_effect_within_a_step(journal: Journal, worker: Worker) -> None:
+    job = journal.submit({"name": "long", "steps": 200, "step_s": 0.05}, {}, "ann").id
+    _until(lambda: journal.get(job).done >= 2)
+    assert journal.preview_of(job) is not None
+    asked = time.monotonic()
+    journal.cancel(job, "ann")
+    _until(lambda: _state(journal, job) is State.cancelled)
+    assert time.monotonic() - asked < 1.0
+    assert journal.get(job).done < 100
+
+
+def test_the_pulse_holds_a_job_longer_than_its_lease(tmp_path: Path, journal: Journal) -> None:
+    first = start_worker(tmp_path, counting, "cpu", lease_s=0.5)  # type: ignore[arg-type]
+    job = journal.submit({"name": "one long step", "steps": 1, "step_s": 1.5}, {}, "ann").id
+    _until(lambda: _state(journal, job) is State.running)
+    second = start_worker(tmp_path, counting, "cpu", lease_s=0.5)  # type: ignore[arg-type]
+    _until(lambda: _state(journal, job) is State.done)
+    assert journal.get(job).tries == 1
+    first.stop(5)
+    second.stop(5)
+
+
+def _process(folder: Path, lease_s: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, str(RUNNERS), str(folder), str(lease_s)])
+
+
+def test_kill_9_loses_nothing(tmp_path: Path, journal: Journal) -> None:
+    log = tmp_path / "log"
+    jobs = [
+        journal.submit({"name": f"{i}", "steps": 20, "step_s": 0.02, "log": str(log)}, {}, "ann").id
+        for i in range(4)
+    ]
+    killed = _process(tmp_path, 1.0)
+    _until(lambda: _state(journal, jobs[1]) is State.running and journal.get(jobs[1]).done > 3)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert _state(journal, jobs[1]) is State.running  # nobody knows yet
+    after = _process(tmp_path, 1.0)
+    try:
+        _until(lambda: journal.counts()[State.done] == 4)
+    finally:
+        after.kill()
+        after.wait()
+    assert [journal.get(job).tries for job in jobs] == [1, 2, 1, 1]
+    assert sorted(log.read_text().split()) == ["0", "1", "1", "2", "3"]
+
+
+def test_two_processes_share_one_journal(tmp_path: Path, journal: Journal) -> None:
+    log = tmp_path / "log"
+    with journal.transaction():
+        for i in range(30):
+            recipe = {"name": f"{i}", "steps": 2, "step_s": 0.02, "log": str(log)}
+            journal.submit(recipe, {}, f"owner {i % 3}")
+    both = [_process(tmp_path, 15.0) for _ in range(2)]
+    seen = set()
+
+    def done() -> bool:
+        seen.update(
+            row["worker"] for row in journal.all("SELECT worker FROM jobs") if row["worker"]
+        )
+        return journal.counts()[State.done] == 30
+
+    try:
+        _until(done)
+    finally:
+        for process in both:
+            process.kill()
+            process.wait()
+    assert len(seen) == 2
+    assert sorted(log.read_text().split(), key=int) == [f"{i}" for i in range(30)]
+
+
+def _dying(flag: Path, device: str) -> Any:
+    """The first child dies in its first job, as a crash of the driver would make it."""
+    run: Any = counting(device)
+
+    def once(job: Any, report: Any) -> Any:
+        if not flag.exists():
+            flag.touch()
+            os._exit(11)
+        return run(job, report)
+
+    return once
+
+
+def test_a_child_process_that_dies_is_started_again(
+    tmp_path: Path, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(root))  # the child looks for this module's name there
+    make = partial(_dying, tmp_path / "died")
+    started = start_worker(tmp_path, make, "fake", apart=True, lease_s=1.0)
+    job = journal.submit({"name": "cat", "steps": 3, "step_s": 0.01}, {}, "ann").id
+    _until(lambda: _state(journal, job) is State.done, 40)
+    assert (journal.get(job).tries, journal.get(job).result) == (
+        2,
+        {"name": "cat", "device": "fake"},
+    )
+    long = journal.submit({"name": "long", "steps": 500, "step_s": 0.02}, {}, "ann").id
+    _until(lambda: journal.get(long).done > 2)
+    journal.cancel(long, "ann")
+    _until(lambda: _state(journal, long) is State.cancelled)
+    started.stop(10)
+    assert not started.alive
