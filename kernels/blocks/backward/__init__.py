@@ -1,0 +1,3 @@
+"""Gradients of block-sparse attention."""
+
+__all__: list[str] = []
