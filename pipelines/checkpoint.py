@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_folder", "check_weights"]
+__all__ = ["check_folder", "check_weights", "tensor_names"]
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
 
@@ -74,6 +74,13 @@ def check_weights(path: Path) -> None:
         raise ValueError(
             f"model: {path} has {size} bytes; expected {expected}: it is cut short or damaged"
         )
+
+
+def tensor_names(path: Path) -> tuple[str, ...]:
+    """Names of the tensors of a file that `check_weights` found whole."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        return tuple(name for name in json.loads(file.read(length)) if name != "__metadata__")
 
 
 def _is_stock(library: Any) -> bool:

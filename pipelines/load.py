@@ -1,14 +1,17 @@
-"""Loads a stock diffusers pipeline: the embedded model by its name, any other by its folder."""
+"""Loads a stock diffusers pipeline: the embedded model by its name, any other by its path."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .checkpoint import check_folder
+from .download import download
+from .single_file import load_single_file
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +22,17 @@ __all__ = ["EMBEDDED", "load", "resolve"]
 EMBEDDED: tuple[str, ...] = ("emoji-sd",)
 """Models that are part of the package."""
 
+_HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
-def resolve(model: str | Path) -> Path:
-    """The folder that `model` names; ValueError when there is none. Nothing is ever downloaded."""
+
+def resolve(
+    model: str | Path, folders: Sequence[Path] = (), *, allow_download: bool = False
+) -> Path:
+    """The folder, or single .safetensors file, that `model` names; ValueError when there is none.
+
+    folders:        where a mere name is looked for too.
+    allow_download: a name that is nowhere is taken for a model of the Hugging Face hub.
+    """
     if model in EMBEDDED:
         folder = _weights() / str(model)
         if not folder.is_dir():
@@ -30,26 +41,41 @@ def resolve(model: str | Path) -> Path:
                 f"`attention-studio train {model}` makes a folder to name instead"
             )
         return folder
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return folder
-    came = "a single file" if folder.is_file() else "no such folder"
+    name = Path(model).expanduser()
+    if name.exists():
+        if name.is_dir() or name.suffix.lower() == ".safetensors":
+            return name
+        raise ValueError(f"model: {str(model)!r} is no folder and no .safetensors file")
+    if str(model) and not name.is_absolute() and ".." not in name.parts:
+        for folder in folders:
+            for found in (folder / name, folder / f"{name}.safetensors"):
+                if found.is_dir() or (found.is_file() and found.suffix == ".safetensors"):
+                    return found
+    if allow_download and _HUB_ID.fullmatch(str(model)):
+        return download(str(model))
     raise ValueError(
-        f"model: {str(model)!r} is {came}; "
-        f"expected {' or '.join(map(repr, EMBEDDED))} or the path of a diffusers folder"
+        f"model: {str(model)!r} is no such folder; "
+        f"expected {' or '.join(map(repr, EMBEDDED))}, the path of a diffusers folder or of a "
+        ".safetensors file, or, when a download is allowed, a model of the hub"
     )
 
 
 def load(
-    model: str | Path, *, dtype: torch.dtype | None = None, device: str | torch.device | None = None
+    model: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    allow_download: bool = False,
 ) -> DiffusionPipeline:
     """The stock pipeline of `model`, ready to call; what is broken is explained in one sentence.
 
     dtype:  None = bfloat16 on a CUDA device, else float32.
     device: None = the CPU.
+    allow_download: else nothing is ever fetched.
     """
-    folder = resolve(model)
-    check_folder(folder)
+    path = resolve(model, allow_download=allow_download)
+    if path.is_dir():
+        check_folder(path)
 
     import torch
     from diffusers import DiffusionPipeline
@@ -58,9 +84,12 @@ def load(
     if dtype is None:
         dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     with _without_bars():
-        pipe = DiffusionPipeline.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
-        )
+        if path.is_dir():
+            pipe = DiffusionPipeline.from_pretrained(
+                path, dtype=dtype, local_files_only=True, use_safetensors=True
+            )
+        else:
+            pipe = load_single_file(path, dtype, allow_download=allow_download)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(place)
 

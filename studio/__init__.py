@@ -8,17 +8,23 @@ if TYPE_CHECKING:
     from .pipelines.load import load
     from .processors.attach import attach
     from .recipe import Recipe
+    from .session import Session
 
 __version__ = "0.1.0"
 
-__all__ = ["Recipe", "attach", "load"]
+__all__ = ["Recipe", "Session", "attach", "load"]
 
 
 def __getattr__(name: str) -> Any:
     """Public names are imported when first asked for: `import attention_studio` stays instant."""
     from importlib import import_module
 
-    homes = {"Recipe": ".recipe", "attach": ".processors.attach", "load": ".pipelines.load"}
+    homes = {
+        "Recipe": ".recipe",
+        "Session": ".session",
+        "attach": ".processors.attach",
+        "load": ".pipelines.load",
+    }
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(homes[name], __name__), name)

@@ -1,55 +1,201 @@
-"""Writes a run's pictures: names that sort, and in each PNG the recipe that made it."""
+"""A folder of pictures, each with the recipe that made it inside, and an index to look them up.
+
+out/2026-03-14/000001-7-a-dog-on-grass-1f0c9a2b.png        out/gallery.sqlite
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import sqlite3
+from collections.abc import Mapping
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import mkstemp
 from unicodedata import normalize
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from .generate import Result
-from .sheet import contact_sheet
+from .gallery_index import Entry, Index
+from .parameters_text import write_parameters
+from .recipe import Recipe
+from .result import Result
+from .run_sheet import run_sheet
+from .stored import KEY, Stored, read_stored
 
-__all__ = ["save", "save_sheet"]
+__all__ = ["Entry", "Gallery", "versions"]
 
 _LIBRARIES = ("attention-studio", "diffusers", "torch", "transformers")
+_SHOWN = ("picture", "source", "edit")
 
 
-def save(result: Result, folder: Path) -> tuple[Path, ...]:
-    """Write each picture to `folder/date/index-seed-slug-digest.png`, in the prompts' order.
+class Gallery:
+    """The pictures under `folder`, which is made when it is missing."""
 
-    The PNG's text key `attention_studio` holds the recipe, the picture's index and the versions
-    of the libraries, as JSON.
-    """
-    recipe, paths = result.recipe, []
-    day = _day(folder)
-    for i, (image, prompt) in enumerate(zip(result.images, recipe.prompts, strict=True)):
-        record = {"recipe": recipe.model_dump(mode="json"), "index": i, "versions": _versions()}
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._index = Index(self.folder / "gallery.sqlite")
+
+    def save(self, result: Result) -> tuple[Path, ...]:
+        """Writes a run's pictures and gives their paths, in the order of the prompts.
+
+        Pictures without controls are written beside them, as `…-plain.png`. A PNG's text
+        `attention_studio` holds recipe, number and versions as JSON, its text `parameters` what web
+        UIs understand.
+        """
+        recipe = result.recipe
+        day = self.folder / date.today().isoformat()
+        day.mkdir(parents=True, exist_ok=True)
+        entries = []
+        for i, image in enumerate(result.images):
+            entries.append(self._write(day, image, recipe, i, _role(recipe, i), result))
+        first = len(recipe.prompts) - len(result.plain)
+        for i, image in enumerate(result.plain, start=first):
+            seed = recipe.seed if recipe.is_edit else recipe.seed + i
+            alone = {"prompts": (recipe.prompts[i],), "controls": (), "seed": seed}
+            bare = recipe.model_copy(update=alone)
+            entries.append(self._write(day, image, bare, 0, "plain", result, run=recipe, number=i))
+        self._safely(lambda: self._index.add(entries))
+        return tuple(entry.path for entry in entries[: len(result.images)])
+
+    def save_sheet(self, result: Result) -> Path:
+        """Writes the contact sheet of a run beside its pictures."""
+        day = self.folder / date.today().isoformat()
+        day.mkdir(parents=True, exist_ok=True)
+        path = day / f"contact-sheet-{result.recipe.digest}.png"
+        _write_png(run_sheet(result), path)
+        return path
+
+    def newest(
+        self, limit: int = 50, offset: int = 0, text: str | None = None, *, plain: bool = False
+    ) -> list[Entry]:
+        """Pictures, newest first; those whose file is gone are left out.
+
+        text:  must stand in the prompt.
+        plain: also those without controls that stand beside an edit.
+        """
+        if not self._index.file.is_file():
+            self.rebuild()
+        roles = (*_SHOWN, "plain") if plain else _SHOWN
+        found = self._safely(lambda: self._index.newest(limit, offset, text, roles)) or []
+        gone = [entry.path for entry in found if not entry.path.is_file()]
+        if not gone:
+            return found
+        self._safely(lambda: self._index.drop(gone))
+        return self.newest(limit, offset, text, plain=plain)
+
+    def recipe_of(self, picture: str | Path | bytes) -> Stored:
+        """What any picture says of itself; ValueError, in one sentence, for one that is refused."""
+        return read_stored(picture if isinstance(picture, bytes) else Path(picture))
+
+    def rebuild(self) -> int:
+        """Makes the index anew from the pictures, and tells how many there are."""
+        self._index.file.unlink(missing_ok=True)
+        entries = []
+        for path in sorted(self.folder.glob("*/*.png")):
+            try:
+                stored = read_stored(path)
+            except (ValueError, OSError):  # not ours, or damaged: it stays where it is
+                continue
+            if stored.recipe is not None and stored.origin == "attention-studio":
+                created = path.stat().st_mtime
+                name = re.search(r"([0-9a-f]{8})(?:-plain)?\.png$", path.name)
+                run = name[1] if name else stored.recipe.digest
+                prompt = stored.recipe.prompts[stored.index]
+                entries.append(
+                    Entry(
+                        path,
+                        created,
+                        run,
+                        stored.index,
+                        stored.role,
+                        prompt,
+                        stored.recipe.model,
+                        _seed(stored.recipe, stored.index),
+                        stored.picture.size,
+                    )
+                )
+        self._index.add(entries)
+        return len(entries)
+
+    def _write(
+        self,
+        day: Path,
+        image: Image.Image,
+        recipe: Recipe,
+        index: int,
+        role: str,
+        result: Result,
+        *,
+        run: Recipe | None = None,
+        number: int | None = None,
+    ) -> Entry:
+        """`recipe` and `index` are what draws this picture; `run` and `number` where it belongs."""
+        of, at = run or recipe, index if number is None else number
+        prompt, seed = recipe.prompts[index], _seed(recipe, index)
+        tail = "-plain" if role == "plain" else ""
+        path = day / f"{at:06d}-{seed}-{_slug(prompt)}-{of.digest}{tail}.png"
+        made = {"scheduler": result.scheduler}
+        record = {
+            "recipe": recipe.model_dump(mode="json"),
+            "index": index,
+            "role": role,
+            "versions": versions(),
+            "made": made,
+        }
         info = PngInfo()
-        info.add_itxt("attention_studio", json.dumps(record, ensure_ascii=False))
-        path = day / f"{i:06d}-{recipe.seed + i}-{_slug(prompt)}-{recipe.digest}.png"
-        _write(image, path, info)
-        paths.append(path)
-    return tuple(paths)
+        info.add_itxt("parameters", _parameters(recipe, index, image.size, made))
+        info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
+        _write_png(image, path, info)
+        size = (image.height, image.width)
+        created = path.stat().st_mtime
+        return Entry(path, created, of.digest, at, role, prompt, recipe.model, seed, size)
+
+    def _safely(self, act):  # type: ignore[no-untyped-def]
+        """A damaged index is made anew: the pictures are the truth."""
+        try:
+            return act()
+        except sqlite3.DatabaseError:
+            self.rebuild()
+            return act()
 
 
-def save_sheet(result: Result, folder: Path) -> Path:
-    """Write the contact sheet of a run beside its pictures."""
-    notes = [verdict.score.text() for verdict in result.verdicts or ()]
-    path = _day(folder) / f"contact-sheet-{result.recipe.digest}.png"
-    _write(contact_sheet(result.images, result.recipe.prompts, notes or None), path)
-    return path
+def versions() -> dict[str, str]:
+    """Of this project and the libraries that draw."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found
 
 
-def _day(folder: Path) -> Path:
-    day = folder / date.today().isoformat()
-    day.mkdir(parents=True, exist_ok=True)
-    return day
+def _role(recipe: Recipe, index: int) -> str:
+    return ("source" if index == 0 else "edit") if recipe.is_edit else "picture"
+
+
+def _seed(recipe: Recipe, index: int) -> int:
+    return recipe.seed if recipe.is_edit else recipe.seed + index
+
+
+def _parameters(recipe: Recipe, index: int, size: tuple[int, int], made: Mapping[str, str]) -> str:
+    settings = {
+        "Steps": recipe.steps,
+        "Sampler": made["scheduler"].removesuffix("Scheduler") or "unknown",
+        "CFG scale": recipe.guidance,
+        "Seed": _seed(recipe, index),
+        "Size": f"{size[0]}x{size[1]}",
+        "Model": Path(recipe.model).stem or recipe.model,
+        "Version": f"attention-studio {versions()['attention-studio']}",
+    }
+    if recipe.controls:
+        settings["Controls"] = "+".join(spec.control for spec in recipe.controls)
+    return write_parameters(recipe.prompts[index], recipe.negative, settings)
 
 
 def _slug(prompt: str) -> str:
@@ -58,18 +204,17 @@ def _slug(prompt: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", ascii_only)[:40].strip("-") or "picture"
 
 
-def _write(image: Image.Image, path: Path, info: PngInfo | None = None) -> None:
-    """Never leave a half-written picture under its final name."""
-    part = path.with_suffix(".part")
-    image.save(part, format="PNG", pnginfo=info)
-    part.replace(path)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+def _write_png(image: Image.Image, path: Path, info: PngInfo | None = None) -> None:
+    """Never leaves a half-written picture under its final name, whatever happens."""
+    handle, name = mkstemp(prefix=".", suffix=".part", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            image.save(file, format="PNG", pnginfo=info)
+            file.flush()
+            os.fsync(file.fileno())
+        part.chmod(0o644)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

@@ -3,38 +3,105 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-__all__ = ["Recipe"]
+from .control_specs import (
+    ControlSpec,
+    KeepLayout,
+    LocalBlend,
+    RefineWords,
+    ReplaceWords,
+    ReweightWords,
+    Spec,
+    expand,
+)
+
+__all__ = ["ALGORITHM_VERSION", "Recipe"]
+
+ALGORITHM_VERSION = 1
+"""Raised when the same recipe would no longer make the same pictures."""
+
+MAX_TEXT = 32_000  # characters of all prompts: what a picture carries must stay readable
 
 Side = Annotated[int, Field(ge=32, le=2048)]
 Prompt = Annotated[str, StringConstraints(max_length=20_000)]
 
 
-class Recipe(BaseModel):
+class Recipe(Spec):
     """What to make: frozen, and a field it does not know is an error.
 
-    model:    "emoji-sd" or the path of a diffusers folder.
-    prompts:  one picture each; an empty prompt is allowed.
-    seed:     of the first picture; picture i has seed + i. Noise is drawn on the CPU.
+    model:    "emoji-sd", or the path or name of a local model.
+    prompts:  one picture each; an empty prompt is allowed. In an edit the first is the source.
+    seed:     of the first picture; picture i has seed + i, but all pictures of an edit have the
+              same. Noise is drawn on the CPU.
     guidance: classifier-free guidance scale; 1 switches it off.
     size:     (height, width) in pixels; None = the size the model was trained at.
+    controls: in the order in which they act; names such as "keep_layout" and presets such as "p2p"
+              are written out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    algorithm_version: Literal[1] = 1
-    model: str = "emoji-sd"
-    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1)]
+    algorithm_version: int = ALGORITHM_VERSION
+    model: Annotated[str, StringConstraints(max_length=4096)] = "emoji-sd"
+    prompts: Annotated[tuple[Prompt, ...], Field(min_length=1, max_length=256)]
     negative: Prompt = ""
     seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     steps: Annotated[int, Field(ge=1, le=1000)] = 30
     guidance: Annotated[float, Field(ge=0, le=100)] = 5.0
     size: tuple[Side, Side] | None = None
+    controls: Annotated[tuple[ControlSpec, ...], Field(max_length=32)] = ()
+
+    @field_validator("controls", mode="before")
+    @classmethod
+    def _expanded(cls, controls: Any) -> Any:
+        return expand(controls)
+
+    @field_validator("algorithm_version")
+    @classmethod
+    def _known(cls, version: int) -> int:
+        if not 1 <= version <= ALGORITHM_VERSION:
+            raise ValueError(f"this installation knows algorithms up to {ALGORITHM_VERSION}")
+        return version
+
+    @model_validator(mode="after")
+    def _whole(self) -> Recipe:
+        count = len(self.prompts)
+        if sum(map(len, self.prompts)) > MAX_TEXT:
+            raise ValueError(f"prompts: more than {MAX_TEXT} characters in all; expected fewer")
+        for spec in self.controls:
+            if spec.control in _NEED_A_SOURCE and count < 2:
+                raise ValueError(
+                    f"prompts: {spec.control} needs a source and at least one edit, came {count} "
+                    "prompt"
+                )
+            if isinstance(spec, ReweightWords) and max(spec.prompts or (0,)) >= count:
+                raise ValueError(
+                    f"controls: reweight_words is for prompt {max(spec.prompts or (0,))}; there "
+                    f"are {count}, the first being 0"
+                )
+            if isinstance(spec, LocalBlend) and {len(spec.words), len(spec.subtract)} - {0, count}:
+                raise ValueError(
+                    f"controls: local_blend has words for {len(spec.words)} prompts; expected one "
+                    f"entry for each of the {count} prompts"
+                )
+        return self
+
+    @property
+    def is_edit(self) -> bool:
+        """Whether a control reads the source: then all prompts start from the same noise."""
+        return any(spec.control in _NEED_A_SOURCE for spec in self.controls)
 
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits that differ when anything in the recipe does."""
         return sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+    def __hash__(self) -> int:
+        return hash(self.model_dump_json())
+
+
+_NEED_A_SOURCE = frozenset(
+    spec.model_fields["control"].default
+    for spec in (ReplaceWords, RefineWords, KeepLayout, LocalBlend)
+)

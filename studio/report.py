@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .generate import Result, Verdict
+from .result import Result, Verdict
 
 __all__ = ["report"]
 

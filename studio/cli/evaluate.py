@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..generate import choose_device, choose_dtype
+from ..device import choose_device, choose_dtype
 from ..models import describe
 from ..pipelines.load import load
 from .options import AsJson, Device, Dtype, Guidance, ModelName, Quiet, Seed, Steps, progress_bar

@@ -9,12 +9,11 @@ from typing import Annotated, TextIO
 
 import typer
 
-from ..gallery import save, save_sheet
-from ..generate import Result
-from ..generate import generate as draw
+from ..gallery import Gallery
 from ..models import describe
 from ..recipe import Recipe
 from ..report import report
+from ..result import Result
 from .options import (
     AsJson,
     Device,
@@ -65,11 +64,14 @@ def generate(
         guidance=guidance,
         size=size,
     )
-    out.mkdir(parents=True, exist_ok=True)  # better to fail before the work than after it
+    from ..session import Session
+
+    gallery = Gallery(out)  # better to fail before the work than after it
     with progress_bar("drawing", quiet=quiet) as progress:
-        result = draw(recipe, device=device, dtype=dtype, progress=progress)
-    paths = save(result, out)
-    sheet = save_sheet(result, out) if len(paths) > 1 else None
+        session = Session(model, device=device, dtype=dtype)
+        result = session.run(recipe, progress=progress)
+    paths = gallery.save(result)
+    sheet = gallery.save_sheet(result) if len(paths) > 1 else None
     if as_json:
         print(json.dumps(report(result, paths), indent=2, ensure_ascii=False))
     _summary(result, paths, sheet, sys.stderr if as_json else sys.stdout, quiet=quiet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +11,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-from ..generate import Progress as Report
 
 __all__ = [
     "AsJson",
@@ -50,7 +48,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 
 
 @contextmanager
-def progress_bar(title: str, *, quiet: bool) -> Iterator[Report]:
+def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on stderr; nothing moves where stderr is no terminal, so that logs stay short."""
     console = Console(file=sys.stderr)
     columns = (TextColumn(title), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))

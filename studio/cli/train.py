@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..generate import choose_device
+from ..device import choose_device
 from .options import Device
 
 __all__ = ["Phase", "Trainee", "train"]

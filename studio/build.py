@@ -1,0 +1,110 @@
+"""From the words of a recipe to controls: the only place where a string becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from . import control_specs as specs
+from .processors import (
+    Control,
+    Interval,
+    KeepLayout,
+    LocalBlend,
+    RecordMaps,
+    RefineWords,
+    ReplaceWords,
+    ReweightWords,
+    Rows,
+)
+from .processors.prompts import MissingWordError, find_spans
+from .recipe import Recipe
+
+__all__ = ["build"]
+
+
+def build(recipe: Recipe, prompt: int | None = None) -> tuple[Control, ...]:
+    """The controls of an edit, or of one prompt of a run without a source, in the recipe's order.
+
+    prompt: its number, in a run where each prompt is a call of its own; a control then gets only
+            the words which that prompt has.
+
+    ValueError for a word that none of the prompts has, or that a control cannot be given.
+    """
+    if recipe.is_edit != (prompt is None):
+        raise ValueError(
+            f"prompt: came {prompt}; expected None for an edit, else the number of a prompt"
+        )
+    made = (_control(spec, recipe, prompt) for spec in recipe.controls)
+    return tuple(control for control in made if control is not None)
+
+
+def _control(spec: specs.Spec, recipe: Recipe, prompt: int | None) -> Control | None:
+    match spec:
+        case specs.ReplaceWords():
+            words = {word: Interval(*during) for word, during in spec.words.items()}
+            return ReplaceWords(Interval(*spec.during), words, spec.align)
+        case specs.RefineWords():
+            words = {word: Interval(*during) for word, during in spec.words.items()}
+            return RefineWords(Interval(*spec.during), words, spec.align)
+        case specs.KeepLayout():
+            return KeepLayout(Interval(*spec.during), spec.max_side)
+        case specs.LocalBlend():
+            return LocalBlend(
+                spec.words,
+                spec.subtract,
+                spec.threshold,
+                spec.subtract_threshold,
+                Interval(*spec.during),
+            )
+        case specs.ReweightWords():
+            return _reweight(spec, recipe, prompt)
+        case specs.RecordMaps():
+            kept = _present(spec.words, recipe, prompt, range(len(recipe.prompts)))
+            made = RecordMaps(kept, spec.edited, spec.every_grid, Interval(*spec.during))
+            return made if kept else None
+    raise AssertionError(f"no control is built from {type(spec).__name__}")
+
+
+def _reweight(
+    spec: specs.ReweightWords, recipe: Recipe, prompt: int | None
+) -> ReweightWords | None:
+    count = len(recipe.prompts)
+    if prompt is not None:
+        asked = range(count) if spec.prompts is None else spec.prompts
+        kept = _present(spec.weights, recipe, prompt, asked)
+        if prompt not in asked or not kept:
+            return None
+        weights: Mapping[str, float] = {word: spec.weights[word] for word in kept}
+        return ReweightWords(weights, Interval(*spec.during), rows=Rows.COND)
+    made = ReweightWords(spec.weights, Interval(*spec.during))
+    if spec.prompts is None or set(spec.prompts) == set(range(1, count)):
+        return made
+    if set(spec.prompts) != set(range(count)):
+        raise ValueError(
+            f"controls: reweight_words came for prompts {list(spec.prompts)}; in an edit expected "
+            f"all edits (1 to {count - 1}) or all prompts (0 to {count - 1})"
+        )
+    return replace(made, rows=Rows.COND)
+
+
+def _present(
+    words: Iterable[str], recipe: Recipe, prompt: int | None, asked: Iterable[int]
+) -> tuple[str, ...]:
+    """The words that the prompt has, in an edit all; ValueError when none of `asked` has one."""
+    if prompt is None:
+        return tuple(words)
+    kept, asked = [], tuple(asked)
+    for word in words:
+        homes, error = [], None
+        for i in asked:
+            try:
+                find_spans(recipe.prompts[i], word)
+                homes.append(i)
+            except MissingWordError as missing:
+                error = missing
+        if not homes and error is not None:
+            raise error
+        if prompt in homes:
+            kept.append(word)
+    return tuple(kept)

@@ -1,0 +1,170 @@
+"""How a recipe writes controls down: one small frozen model each, and presets that name sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import model_validator as validate_model
+
+__all__ = [
+    "CONTROLS",
+    "PRESETS",
+    "ControlSpec",
+    "During",
+    "KeepLayout",
+    "LocalBlend",
+    "RecordMaps",
+    "RefineWords",
+    "ReplaceWords",
+    "ReweightWords",
+    "Spec",
+    "expand",
+]
+
+
+def _in_order(during: tuple[float, float]) -> tuple[float, float]:
+    if not 0.0 <= during[0] <= during[1] <= 1.0:
+        raise ValueError(f"expected 0 <= start <= end <= 1, came {list(during)}")
+    return during
+
+
+During: TypeAlias = Annotated[tuple[float, float], AfterValidator(_in_order)]
+"""[start, end) as fractions of the denoising."""
+
+Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=400)]
+Words: TypeAlias = Annotated[tuple[Word, ...], Field(max_length=64)]
+OfPrompt: TypeAlias = Word | Words
+"""A word, or several, of one prompt."""
+Align: TypeAlias = Literal["exact", "official"]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+class Spec(BaseModel):
+    """What all of them share: frozen, and a field it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @validate_model(mode="before")
+    @classmethod
+    def _name_the_fields(cls, given: Any) -> Any:
+        unknown = [k for k in given if k not in cls.model_fields] if isinstance(given, dict) else []
+        if unknown:
+            known = ", ".join(name for name in cls.model_fields if name != "control")
+            raise ValueError(f"there is no field {str(unknown[0])[:80]!r}; fields: {known}")
+        return given
+
+
+class ReplaceWords(Spec):
+    """Word swap; see `processors.ReplaceWords`. words: intervals of single target words."""
+
+    control: Literal["replace_words"] = "replace_words"
+    during: During = (0.0, 0.8)
+    words: Annotated[dict[Word, During], Field(max_length=64)] = {}
+    align: Align = "exact"
+
+
+class RefineWords(Spec):
+    """Refinement; see `processors.RefineWords`. words: intervals of single target words."""
+
+    control: Literal["refine_words"] = "refine_words"
+    during: During = (0.0, 0.8)
+    words: Annotated[dict[Word, During], Field(max_length=64)] = {}
+    align: Align = "exact"
+
+
+class ReweightWords(Spec):
+    """Re-weighting; see `processors.ReweightWords`.
+
+    weights: of words; each must be in one of the prompts it is for.
+    prompts: numbers of the prompts it is for, the first being 0; None = the edits, and in a run
+             without a source every prompt.
+    """
+
+    control: Literal["reweight_words"] = "reweight_words"
+    weights: Annotated[
+        dict[Word, Annotated[float, Field(ge=-100, le=100)]], Field(min_length=1, max_length=64)
+    ]
+    during: During = (0.0, 1.0)
+    prompts: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] | None = None
+
+
+class KeepLayout(Spec):
+    """The source's layout; see `processors.KeepLayout`."""
+
+    control: Literal["keep_layout"] = "keep_layout"
+    during: During = (0.0, 0.4)
+    max_side: Annotated[int, Field(ge=1, le=4096)] = 32
+
+
+class LocalBlend(Spec):
+    """The source outside the words' places; see `processors.LocalBlend`.
+
+    words, subtract: one entry for each prompt.
+    """
+
+    control: Literal["local_blend"] = "local_blend"
+    words: Annotated[tuple[OfPrompt, ...], Field(min_length=2, max_length=256)]
+    subtract: Annotated[tuple[OfPrompt, ...], Field(max_length=256)] = ()
+    threshold: Fraction = 0.3
+    subtract_threshold: Fraction = 0.3
+    during: During = (0.2, 1.0)
+
+
+class RecordMaps(Spec):
+    """Word maps; see `processors.RecordMaps`. It only reads."""
+
+    control: Literal["record_maps"] = "record_maps"
+    words: Annotated[Words, Field(min_length=1)]
+    edited: bool = True
+    every_grid: bool = False
+    during: During = (0.0, 1.0)
+
+
+ControlSpec: TypeAlias = Annotated[
+    ReplaceWords | RefineWords | ReweightWords | KeepLayout | LocalBlend | RecordMaps,
+    Field(discriminator="control"),
+]
+
+CONTROLS: tuple[str, ...] = (
+    "replace_words",
+    "refine_words",
+    "reweight_words",
+    "keep_layout",
+    "local_blend",
+    "record_maps",
+)
+PRESETS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("p2p", ("replace_words", "keep_layout")),
+    ("p2p-refine", ("refine_words", "keep_layout")),
+)
+"""Names of sets: Prompt-to-Prompt's word swap and its refinement, with the paper's intervals."""
+
+
+def expand(controls: Any) -> Any:
+    """Names become mappings, presets the controls they stand for; all else stays as it came.
+
+    ValueError for a name that is neither, with those that exist.
+    """
+    if not isinstance(controls, Sequence) or isinstance(controls, str | bytes):
+        return controls  # pydantic says what is wrong with it
+    sets, found = dict(PRESETS), []
+    for given in controls:
+        name = given if isinstance(given, str) else None
+        if isinstance(given, dict) and isinstance(given.get("control"), str):
+            name = given["control"]
+        if name is not None and name not in (*CONTROLS, *sets):
+            raise ValueError(
+                f"there is no control {name[:80]!r}; controls: {', '.join(CONTROLS)}; "
+                f"presets: {', '.join(sets)}"
+            )
+        if name in sets:
+            if isinstance(given, dict) and len(given) > 1:
+                raise ValueError(f"the preset {name!r} takes no fields; name its controls instead")
+            found += [{"control": part} for part in sets[name]]
+        elif isinstance(given, str):
+            found.append({"control": given})
+        else:
+            found.append(given)
+    return tuple(found)

@@ -1,0 +1,190 @@
+"""Calls a pipeline for a recipe: paired under controls for an edit, else once a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .build import build
+from .device import UnavailableError
+from .pipelines.carrying import carrying
+from .processors.attach import attach
+from .processors.recorder import Maps
+from .processors.run import Cancelled, Run
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .preview import Preview
+
+__all__ = ["Drawing", "Watch", "draw"]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """What came out of the pipeline's calls.
+
+    run: that of an edit, which can still be asked for receipts.
+    """
+
+    images: tuple[Image, ...]
+    plain: tuple[Image, ...]
+    maps: Mapping[str, tuple[NDArray[np.float32] | None, ...]]
+    warnings: tuple[str, ...]
+    scheduler: str
+    plain_seconds: float
+    run: Run | None = None
+
+    @staticmethod
+    def pixels(images: Sequence[Image]) -> list[torch.Tensor]:
+        """Each [3, h, w] in [0, 1]."""
+        arrays = (np.asarray(image.convert("RGB"), np.float32) / 255 for image in images)
+        return [torch.from_numpy(array).permute(2, 0, 1) for array in arrays]
+
+
+@dataclass
+class Watch:
+    """Stands at the end of every step: counts, tells, shows, and ends the run when asked to."""
+
+    total: int
+    steps: int
+    progress: Callable[[int, int], None] | None = None
+    cancel: Callable[[], bool] | None = None
+    preview: Callable[[Image], None] | None = None
+    painter: Preview | None = None
+    done: int = field(default=0, init=False)
+
+    def __call__(
+        self, _pipe: object, step: int, _t: object, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As diffusers' callback_on_step_end."""
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+        self.check()
+        latents = tensors.get("latents")
+        if latents is not None and not bool(torch.isfinite(latents).all()):
+            raise UnavailableError(
+                f"step {step + 1}: the latents are no longer numbers; choose dtype float32"
+            )
+        rare = max(1, self.steps // 8)
+        if self.preview and self.painter and latents is not None and step % rare == rare - 1:
+            self.preview(self.painter.paint(latents))
+        return tensors
+
+    def check(self) -> None:
+        """Raises `Cancelled` when that is wished for."""
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("the run was cancelled")
+
+
+def draw(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+    """All pictures of the recipe, its size being known.
+
+    An edit is one call: all its prompts start from the noise of `seed`. In any other run each
+    prompt is a call of its own with seed + i, so a picture does not depend on the others.
+    """
+    watch.check()
+    return (_draw_edit if recipe.is_edit else _draw_each)(pipe, recipe, plain=plain, watch=watch)
+
+
+def _draw_edit(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+    controls = build(recipe)
+    seeds = [recipe.seed] * len(recipe.prompts)
+    with carrying(pipe, controls) as said:
+        with attach(pipe, controls) as run:
+            images = _call(pipe, recipe, recipe.prompts, seeds, watch)
+        start = perf_counter()
+        bare: list[Image] = []
+        if plain:
+            for prompt in recipe.prompts[1:]:
+                bare += _call(pipe, recipe, [prompt], [recipe.seed], watch)
+        scheduler = type(pipe.scheduler).__name__
+    maps: dict[str, list[NDArray[np.float32] | None]] = {}
+    for p in range(len(recipe.prompts)):
+        _collect(maps, run.maps, p, p, len(recipe.prompts))
+    return Drawing(
+        tuple(images), tuple(bare), _frozen(maps), said, scheduler, perf_counter() - start, run
+    )
+
+
+def _draw_each(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+    images: list[Image] = []
+    bare: list[Image] = []
+    maps: dict[str, list[NDArray[np.float32] | None]] = {}
+    warnings: list[str] = []
+    spent, scheduler, count = 0.0, type(pipe.scheduler).__name__, len(recipe.prompts)
+    steering = [build(recipe, i) for i in range(count)]  # every error before the first step
+    for i, (prompt, controls) in enumerate(zip(recipe.prompts, steering, strict=True)):
+        seeds = [recipe.seed + i]
+        with carrying(pipe, controls) as said:
+            scheduler = type(pipe.scheduler).__name__
+            if controls:
+                with attach(pipe, controls) as run:
+                    images += _call(pipe, recipe, [prompt], seeds, watch)
+                _collect(maps, run.maps, 0, i, count)
+            else:
+                images += _call(pipe, recipe, [prompt], seeds, watch)
+            start = perf_counter()
+            if plain:
+                bare += _call(pipe, recipe, [prompt], seeds, watch)
+            spent += perf_counter() - start
+        warnings += said
+    return Drawing(tuple(images), tuple(bare), _frozen(maps), tuple(warnings), scheduler, spent)
+
+
+def _call(
+    pipe: Any, recipe: Recipe, prompts: Sequence[str], seeds: Sequence[int], watch: Watch
+) -> list[Image]:
+    assert recipe.size is not None
+    height, width = recipe.size
+    one = len(prompts) == 1
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    images: list[Image] = pipe(
+        prompt=prompts[0] if one else list(prompts),
+        negative_prompt=recipe.negative if one else [recipe.negative] * len(prompts),
+        num_inference_steps=recipe.steps,
+        guidance_scale=recipe.guidance,
+        height=height,
+        width=width,
+        generator=generators[0] if one else generators,
+        callback_on_step_end=watch,
+    ).images
+    return images
+
+
+def _collect(
+    into: dict[str, list[NDArray[np.float32] | None]],
+    maps: Maps,
+    prompt: int,
+    picture: int,
+    count: int,
+) -> None:
+    """Puts the maps of a prompt where its picture's are; the finest grid of each word."""
+    for number, word in maps.words:
+        if number != prompt:
+            continue
+        grid = next(g for g in maps.grids if _has(maps, word, prompt, g))
+        heat = maps.get(word, prompt=prompt, grid=grid).float().cpu().numpy()
+        into.setdefault(word, [None] * count)[picture] = heat
+
+
+def _has(maps: Maps, word: str, prompt: int, grid: tuple[int, int]) -> bool:
+    try:
+        maps.get(word, prompt=prompt, grid=grid)
+    except ValueError:
+        return False
+    return True
+
+
+def _frozen(
+    maps: Mapping[str, Sequence[NDArray[np.float32] | None]],
+) -> dict[str, tuple[NDArray[np.float32] | None, ...]]:
+    return {word: tuple(arrays) for word, arrays in maps.items()}

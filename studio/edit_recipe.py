@@ -1,0 +1,110 @@
+"""The recipe of an edit from what a person says: two prompts, a mode, weights, words to blend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .control_specs import (
+    ControlSpec,
+    During,
+    KeepLayout,
+    LocalBlend,
+    RecordMaps,
+    RefineWords,
+    ReplaceWords,
+    ReweightWords,
+)
+from .processors.prompts import MissingWordError, find_spans
+from .processors.prompts.units import blank_words
+from .recipe import Recipe
+
+__all__ = ["MODES", "edit_recipe"]
+
+MODES = ("auto", "swap", "refine", "reweight")
+
+
+def edit_recipe(
+    prompt: str,
+    to: Sequence[str] = (),
+    *,
+    mode: str = "auto",
+    weights: Mapping[str, float] | None = None,
+    blend: Sequence[str] = (),
+    cross_replace: float | During = 0.8,
+    self_replace: float | During = 0.4,
+    words: Sequence[str] = (),
+    **base: Any,
+) -> Recipe:
+    """A recipe of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626) for one or more edits.
+
+    prompt:  of the source.    to: of each edit; none = the source's own, which needs weights.
+    mode:    "swap" exchanges words for as many others, "refine" adds words or takes them away,
+             "reweight" is refine with weights; "auto" swaps where every edit has as many words as
+             the source, and refines where not.
+    weights: of words of the edits.
+    blend:   words outside whose places the source stays, of any of the prompts.
+    cross_replace, self_replace: the part of the denoising in which the edit looks at the text, and
+             lays things out, as the source does: its end, or (start, end).
+    words:   whose maps are recorded.
+    base:    further fields of the recipe: model, seed, steps, …
+    """
+    weights = dict(weights or {})
+    if mode not in MODES:
+        raise ValueError(f"mode: came {mode!r}; expected one of {', '.join(MODES)}")
+    if not to and not weights:
+        raise ValueError("to: came no edited prompt; expected one, or weights for the source's own")
+    if mode == "reweight" and not weights:
+        raise ValueError("weights: came none; mode 'reweight' expects them, such as red=1.5")
+    prompts = (prompt, *to) if to else (prompt, prompt)
+    counts = [len(blank_words(text)) for text in prompts]
+    same = len(set(counts)) == 1
+    if mode == "swap" and not same:
+        raise ValueError(
+            f"mode: 'swap' needs as many words in each prompt, came {counts}; 'refine' takes words "
+            "that are added or taken away"
+        )
+    refine = mode in ("refine", "reweight") or not same or not to
+    during = _during(cross_replace, "cross_replace")
+    read = RefineWords if refine else ReplaceWords
+    controls: list[ControlSpec] = [
+        read(during=during),
+        KeepLayout(during=_during(self_replace, "self_replace")),
+    ]
+    if weights:
+        controls.append(ReweightWords(weights=weights, during=during))
+    if blend:
+        controls.append(LocalBlend(words=_words_of(prompts, blend)))
+    if words:
+        controls.append(RecordMaps(words=tuple(dict.fromkeys(words))))
+    for word in weights:
+        _require(prompts[1:], word)
+    for word in words:
+        _require(prompts, word)
+    return Recipe(prompts=prompts, controls=tuple(controls), **base)
+
+
+def _during(value: float | During, argument: str) -> During:
+    start, end = (0.0, value) if isinstance(value, int | float) else value
+    if not 0 <= start <= end <= 1:
+        raise ValueError(f"{argument}: came {value!r}; expected an end in [0, 1] or (start, end)")
+    return float(start), float(end)
+
+
+def _words_of(prompts: Sequence[str], words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """For each prompt those of the words that it has; ValueError for one that none has."""
+    for word in words:
+        _require(prompts, word)
+    return tuple(tuple(word for word in words if _has(prompt, word)) for prompt in prompts)
+
+
+def _has(prompt: str, word: str) -> bool:
+    try:
+        return bool(find_spans(prompt, word))
+    except MissingWordError:
+        return False
+
+
+def _require(prompts: Sequence[str], word: str) -> None:
+    if not any(_has(prompt, word) for prompt in prompts):
+        find_spans(prompts[-1], word)  # raises, and lists the words there are

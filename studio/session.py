@@ -1,0 +1,213 @@
+"""A session keeps one model warm and runs recipes on it, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import RLock
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from .device import UnavailableError, choose_device, choose_dtype
+from .drawing import Drawing, Watch, draw
+from .edit_region import edit_region
+from .memory import estimate_bytes, free_bytes
+from .models import Model, describe
+from .notices import cut_words, warnings_of
+from .pipelines.load import load
+from .preview import Preview
+from .processors.prompts import shown_words
+from .processors.receipt import Receipt, compare
+from .processors.run import Cancelled
+from .recipe import Recipe
+from .result import Result, Verdict
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Cancelled", "Progress", "Session"]
+
+Progress = Callable[[int, int], None]
+"""Called with the steps done and the steps in all, over every picture of the run."""
+
+
+class Session:
+    """One warm model. Safe to use from several threads: runs wait for each other.
+
+    model:   "emoji-sd", the path of a diffusers folder or single file, or the name of one in
+             `folders`. It is loaded when it is first needed, and exchanged when a recipe names
+             another.
+    device:  "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
+    dtype:   "auto" (bfloat16 on CUDA, float32 on the CPU) or the name of one.
+    """
+
+    def __init__(
+        self,
+        model: str = "emoji-sd",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        folders: Sequence[Path] = (),
+        allow_download: bool = False,
+    ) -> None:
+        self._model = model
+        self._asked = device, dtype
+        self._folders = tuple(folders)
+        self._allow_download = allow_download
+        self._lock = RLock()
+        self._pipe: Any = None
+        self._about: Model | None = None
+        self._preview: Preview | None = None
+
+    @property
+    def model(self) -> str:
+        """The model that is warm, or will be."""
+        return self._model
+
+    @property
+    def loaded(self) -> bool:
+        """Whether its weights are in memory."""
+        return self._pipe is not None
+
+    def warm(self, model: str | None = None) -> float:
+        """Loads the model, if it is not there yet, and tells the seconds that took."""
+        with self._lock:
+            wanted = self._model if model is None else model
+            if self._pipe is not None and wanted == self._model:
+                return 0.0
+            start = perf_counter()
+            device, dtype = (choose(n) for choose, n in zip(_CHOOSE, self._asked, strict=True))
+            about = describe(wanted, self._folders, allow_download=self._allow_download)
+            self.close()
+            self._pipe = load(
+                about.path, device=device, dtype=dtype, allow_download=self._allow_download
+            )
+            self._model, self._about, self._preview = wanted, about, None
+            return perf_counter() - start
+
+    def close(self) -> None:
+        """Lets go of the model; the next run loads it again."""
+        with self._lock:
+            self._pipe, self._about, self._preview = None, None, None
+            _release()
+
+    def words(self, prompt: str) -> tuple[str, ...]:
+        """The words of a prompt that the model reads whole, each once, in their order."""
+        with self._lock:
+            self.warm()
+            tokenizer = getattr(self._pipe, "tokenizer", None)
+            cut = len(cut_words(tokenizer, prompt)) if tokenizer is not None else 0
+            end = len(prompt) - cut
+            found = (prompt[a:b] for a, b in shown_words(prompt) if b <= end)
+            return tuple(dict.fromkeys(found))
+
+    def estimate(self, recipe: Recipe) -> int:
+        """Bytes that a run will need beside the weights, roughly; nothing is loaded for it."""
+        about = describe(recipe.model, self._folders)
+        device, _ = self._asked
+        return estimate_bytes(recipe, about, choose_device(device))
+
+    def run(
+        self,
+        recipe: Recipe,
+        *,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+        preview: Callable[[Image], None] | None = None,
+        plain: bool = False,
+    ) -> Result:
+        """Draws the recipe's pictures.
+
+        progress: told after every step.
+        cancel:   asked after every step; True ends the run by `Cancelled`.
+        preview:  shown a rough picture every few steps, all pictures of a call side by side.
+        plain:    also draw without controls, on the same noise.
+
+        ValueError for what the recipe cannot mean to its model; UnavailableError for what this
+        machine cannot do.
+        """
+        with self._lock:
+            loading = self.warm(recipe.model)
+            about, pipe = self._about, self._pipe
+            assert about is not None
+            recipe = about.with_size(recipe)
+            self._check_memory(recipe, about)
+            if preview is not None and self._preview is None:
+                self._preview = Preview.of(pipe)
+            plain = plain and bool(recipe.controls)
+            calls = 1 if recipe.is_edit else len(recipe.prompts)
+            extra = (len(recipe.prompts) - recipe.is_edit) if plain else 0
+            total = recipe.steps * (calls + extra)
+            watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
+            start = perf_counter()
+            drawing = draw(pipe, recipe, plain=plain, watch=watch)
+            drawn = perf_counter()
+            verdicts = _judge(drawing.images, recipe.prompts) if about.nouns else None
+            receipts = _receipts(drawing, recipe, verdicts)
+            said = (w for r in receipts for w in r.warnings)
+            warnings = (*drawing.warnings, *warnings_of(pipe, recipe, about), *said)
+            timings = {
+                "load": loading,
+                "generate": drawn - start - drawing.plain_seconds,
+                "judge": perf_counter() - drawn,
+            }
+            if plain:
+                timings["plain"] = drawing.plain_seconds
+            return Result(
+                recipe=recipe,
+                images=drawing.images,
+                plain=drawing.plain,
+                maps=drawing.maps,
+                receipts=receipts,
+                verdicts=verdicts,
+                warnings=tuple(dict.fromkeys(warnings)),
+                timings={name: round(seconds, 3) for name, seconds in timings.items()},
+                scheduler=drawing.scheduler,
+            )
+
+    def _check_memory(self, recipe: Recipe, about: Model) -> None:
+        device = str(self._pipe.device)
+        needed, free = estimate_bytes(recipe, about, device), free_bytes(device)
+        if free is not None and needed > free:
+            raise UnavailableError(
+                f"memory: this run needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
+                "free; choose a smaller size or fewer prompts in one edit"
+            )
+
+
+_CHOOSE: tuple[Callable[[str], Any], ...] = (choose_device, choose_dtype)
+
+
+def _judge(images: Sequence[Image], prompts: Sequence[str]) -> tuple[Verdict, ...]:
+    from .emoji import expect, judge, score
+
+    scenes = [judge(image) for image in images]
+    return tuple(
+        Verdict(scene, score(scene, expect(prompt)))
+        for scene, prompt in zip(scenes, prompts, strict=True)
+    )
+
+
+def _receipts(
+    drawing: Drawing, recipe: Recipe, verdicts: tuple[Verdict, ...] | None
+) -> tuple[Receipt, ...]:
+    if recipe.is_edit and drawing.run is not None:
+        pixels = drawing.pixels(drawing.images)
+        found = []
+        for edit in range(1, len(recipe.prompts)):
+            scenes = None if verdicts is None else (verdicts[0].scene, verdicts[edit].scene)
+            inside = edit_region(recipe, edit, scenes)
+            found.append(drawing.run.receipt(pixels, edit=edit, inside=inside))
+        return tuple(found)
+    pairs = zip(drawing.pixels(drawing.plain), drawing.pixels(drawing.images), strict=False)
+    return tuple(compare(plain, picture) for plain, picture in pairs)
+
+
+def _release() -> None:
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
