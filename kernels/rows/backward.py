@@ -81,11 +81,13 @@ class RowGradients:
         self.dq.baddbmm_(dscores, keys.k)
         return probs, dscores
 
-    def saw_all(self, keys: Keys, into: KeyGradients) -> None:
-        """Rows [G, M, D] saw all keys [G, K, D], of any float dtype. Scores are held in pieces."""
+    def saw_all(self, keys: Keys, into: KeyGradients, mask: Tensor | None = None) -> None:
+        """Rows [G, M, D] saw keys [G, K, D] of any float dtype, but for −inf in mask [M, K]."""
         for piece, few in keys.pieces(self.q.dtype):
             target = into.map(lambda x, piece=piece: x[:, piece])
             step = max(1, _SCORES // max(1, few.k.shape[0] * few.k.shape[1]))
             for first in range(0, self.q.shape[1], step):
-                rows = self.map(lambda x, s=slice(first, first + step): x[:, s])
-                target.add(rows.q, rows.dout, *rows.saw(few))
+                some = slice(first, first + step)
+                rows = self.map(lambda x, s=some: x[:, s])
+                hidden = None if mask is None else mask[some, piece]
+                target.add(rows.q, rows.dout, *rows.saw(few, hidden))

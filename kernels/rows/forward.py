@@ -34,12 +34,10 @@ class Keys:
         """Without a bias that is zero everywhere, which would cost a slower path."""
         return Keys(self.k, self.v) if self.bias is not None and not self.bias.any() else self
 
-    def pieces(self, dtype: torch.dtype) -> Iterator[tuple[slice, Keys]]:
-        """Keys [G, K, D] in `dtype`: all at once as views, or a few copied at a time."""
-        count = self.k.shape[1]
-        step = max(1, count if self.k.dtype == dtype else _KEYS)
-        for start in range(0, count, step):
-            piece = slice(start, start + step)
+    def pieces(self, dtype: torch.dtype, most: int = _KEYS) -> Iterator[tuple[slice, Keys]]:
+        """Keys [G, K, D] in `dtype`, at most so many at a time."""
+        for start in range(0, self.k.shape[1], most):
+            piece = slice(start, start + most)
             yield piece, self.map(lambda x, piece=piece: x[:, piece].to(dtype)).plain()
 
 
@@ -72,11 +70,13 @@ class Rows:
         self.out.lerp_(part, share)
         self.lse.copy_(total)
 
-    def see_all(self, keys: Keys) -> None:
-        """Rows [G, M, D] see keys [G, K, D] of any float dtype."""
+    def see_all(self, keys: Keys, mask: Tensor | None = None) -> None:
+        """Rows [G, M, D] see keys [G, K, D] of any float dtype, but for −inf in mask [M, K]."""
         rows = self.map(lambda x: x[:, None])
-        for _, piece in keys.pieces(self.q.dtype):
-            rows.see(piece.map(lambda x: x[:, None]))
+        views = keys.k.dtype == self.q.dtype and keys.bias is None and mask is None
+        for piece, few in keys.pieces(self.q.dtype, keys.k.shape[1] if views else _KEYS):
+            hidden = None if mask is None else mask[:, piece]
+            rows.see(few.map(lambda x: x[:, None]), hidden)
 
 
 def _add(bias: Tensor, mask: Tensor | None) -> Tensor:
