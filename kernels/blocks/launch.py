@@ -1,8 +1,9 @@
-"""Starts the kernels: outputs, strides, constants."""
+"""Starts the forward kernels: outputs, strides, constants."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,9 +12,21 @@ from . import triton as kernels
 from .plan import Plan, parts_of
 from .settings import Setting, arch_of, block_of
 
-__all__ = ["arch", "constants", "forward"]
+__all__ = ["LOG2E", "Test", "arch", "constants", "forward", "launched", "step"]
 
 LOG2E = 1 / math.log(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Test:
+    """What tiles met in part are tested for: the disc, if `limit` is given; the bits, if they are.
+
+    limit: of dy² + dx².  see: int32 [1 or B, N], own: int32 [1 or B, S].
+    """
+
+    limit: int | None = None
+    see: Tensor | None = None
+    own: Tensor | None = None
 
 
 def arch(device: torch.device) -> int:
@@ -22,13 +35,12 @@ def arch(device: torch.device) -> int:
 
 
 def constants(
-    plan: Plan, setting: Setting, q: Tensor, disc: bool, bits: bool, bias: bool
+    head_dim: int, setting: Setting, plan: tuple[bool, bool], test: tuple[bool, bool], bias: bool
 ) -> dict[str, object]:
-    """What forward and backward kernels are specialised on."""
-    emulate = q.dtype == torch.bfloat16 and kernels.interpreted()
+    """What a kernel is specialised on. plan: first and second ranges; test: disc and bits."""
     return {
-        "D": q.shape[3],
-        "BLOCK_D": block_of(q.shape[3]),
+        "D": head_dim,
+        "BLOCK_D": block_of(head_dim),
         "OH": setting.own[0],
         "OW": setting.own[1],
         "TH": setting.other[0],
@@ -36,16 +48,24 @@ def constants(
         "RUN": setting.run,
         "RUN_STAGES": setting.stages[0],
         "TILE_STAGES": setting.stages[1],
-        "RANGES": plan.ranges,
-        "SECOND": plan.second,
-        "DISC": disc,
-        "BITS": bits,
+        "RANGES": plan[0],
+        "SECOND": plan[1],
+        "DISC": test[0],
+        "BITS": test[1],
         "BIAS": bias,
-        "PRECISION": "tf32" if torch.get_float32_matmul_precision() != "highest" else "ieee",
-        "EMULATE": emulate,
-        "num_warps": setting.warps,
-        "num_stages": setting.stages[1],
+        "PRECISION": setting.precision,
+        "EMULATE": False,
     }
+
+
+def launched(
+    q: Tensor, setting: Setting, plan: Plan, test: Test, bias: Tensor | None
+) -> dict[str, object]:
+    """Constants and launch options for these tensors."""
+    tests = (test.limit is not None, test.see is not None)
+    chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), tests, bias is not None)
+    chosen["EMULATE"] = q.dtype == torch.bfloat16 and kernels.interpreted()
+    return {**chosen, "num_warps": setting.warps, "num_stages": setting.stages[1]}
 
 
 def forward(
@@ -55,44 +75,40 @@ def forward(
     plan: Plan,
     setting: Setting,
     scale: float,
-    bias: Tensor | None = None,
-    bits: tuple[Tensor, Tensor] | None = None,
-    disc: tuple[float, tuple[int, int]] | None = None,
+    bias: Tensor | None,
+    test: Test,
 ) -> tuple[Tensor, Tensor]:
-    """out in q's type and layout, lse [B, H, N] fp32.
-
-    bits: see [1 or B, N], own [1 or B, S].  disc: limit of dy² + dx² and the run of text queries.
-    """
+    """out in q's type and layout, lse [B, H, N] fp32."""
+    if not scale > 0:
+        raise ValueError(f"scale: came {scale}, expected a number above 0")
     B, H, N, D = q.shape
-    rows = setting.own[0] * setting.own[1]
+    rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
     out = torch.empty_like(q)
     lse = q.new_empty(B, H, N, dtype=torch.float32)
     parts = parts_of(plan, N, setting.run, B * H)
-    padded = plan.runs * rows
+    padded = plan.split * rows
     part_out = lse.new_empty(parts, B * H, padded, block_of(D))
     part_lse = lse.new_empty(parts, B * H, padded)
-    limit, text = disc or (0.0, (0, 0))
-    see, own = bits or (plan.jobs, plan.jobs)
+    see, own = (plan.jobs if x is None else x for x in (test.see, test.own))
     weights = lse if bias is None else bias
-    owners = plan.own.shape[0]
-    kernels.forward_kernel[((plan.runs * parts + owners - plan.runs) * B * H,)](
+    kernels.forward_kernel[((plan.split * parts + owners - plan.split) * B * H,)](
         *(q, k, v, out, lse, part_out, part_lse, weights, see, own),
         *(plan.own, plan.other, plan.entries, plan.jobs),
-        *q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3],
-        *weights.stride(), _step(see), _step(own), _step(plan.jobs),
-        *(H, B * H, N, owners, plan.runs, parts, scale * LOG2E, limit),
-        **constants(plan, setting, q, disc is not None, bits is not None, bias is not None),
-    )  # fmt: skip
-    if plan.runs:
-        block = 32
-        kernels.merge_kernel[(-(-text[1] // block), B * H)](
+        *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3]),
+        *(*weights.stride(), step(see), step(own), step(plan.jobs)),
+        *(H, B * H, N, owners, plan.split, parts, scale * LOG2E, float(test.limit or 0)),
+        **launched(q, setting, plan, test, bias),
+    )
+    block = 32
+    for offset, length in plan.runs:
+        kernels.merge_kernel[(-(-length // block), B * H)](
             *(part_out, part_lse, out, lse, *out.stride()[:3]),
-            *(H, B * H, N, *text, parts, padded),
-            D=D, BLOCK_D=block_of(D), ROWS=block, num_warps=4,
-        )  # fmt: skip
+            *(H, B * H, N, offset, length, parts, padded),
+            **{"D": D, "BLOCK_D": block_of(D), "ROWS": block},
+        )
     return out, lse
 
 
-def _step(x: Tensor) -> int:
+def step(x: Tensor) -> int:
     """Stride of the batch; 0 when all share one."""
     return x.stride(0) if x.shape[0] > 1 else 0

@@ -34,7 +34,8 @@ MOST_PARTS = 16  # bounds the memory of partial results
 class Plan:
     """own, other: int32 [tiles, 5].  entries: int32.  jobs: int32 [1 or B, own tiles, 7].
 
-    runs:   the first `runs` own tiles are runs whose ranges are split into parts.
+    runs:   (offset, length) of runs cut into own tiles, the first ones; their ranges are split.
+    split:  how many tiles these are.
     ranges: whether any job has a first range, `second`: a second one.
     """
 
@@ -42,7 +43,8 @@ class Plan:
     other: Tensor
     entries: Tensor
     jobs: Tensor
-    runs: int = 0
+    runs: tuple[tuple[int, int], ...] = ()
+    split: int = 0
     ranges: bool = False
     second: bool = False
 
@@ -65,34 +67,36 @@ def disc_plan(
     count = text[1] + sum(height * width for _, height, width in grids)
     begin, end = text[0], text[0] + text[1]
     nothing = (0, 0, 0)
-    words = run_tiles([text], own)
-    runs, jobs = [words], [(*nothing, 0, count, 0, 0)] * len(words)
     second = (0, 0)
-    if pooled is not None and pooled[1]:
-        if keys_own:
-            rest = run_tiles([pooled], own)
-            runs.append(rest)
-            jobs += [(*nothing, 0, begin, end, count)] * len(rest)
-        else:
-            second = (pooled[0], pooled[0] + pooled[1])
+    runs, jobs, tables = [], [], []
+    if text[1]:
+        runs.append(text)
+        tables.append(run_tiles([text], own))
+        jobs += [(*nothing, 0, count, 0, 0)] * len(tables[0])
+    if pooled is not None and pooled[1] and keys_own:
+        runs.append(pooled)
+        tables.append(run_tiles([pooled], own))
+        jobs += [(*nothing, 0, begin, end, count)] * len(tables[-1])
+    elif pooled is not None:
+        second = (pooled[0], pooled[0] + pooled[1])
     lists = disc_lists(grids, limit, own, other)
     jobs += [(*span, begin, end, *second) for span in lists.spans[0].tolist()]
-    first = sum(len(table) for table in runs)
     return Plan(
-        torch.cat([*runs, grid_tiles(grids, own)]).to(device),
+        torch.cat([*tables, grid_tiles(grids, own)]).to(device),
         grid_tiles(grids, other).to(device),
         lists.entries.to(device),
         torch.tensor([jobs], dtype=torch.int32).to(device),
-        first,
-        bool(first or text[1]),
+        tuple(runs),
+        sum(map(len, tables)),
+        bool(runs),
         pooled is not None and pooled[1] > 0,
     )
 
 
 def parts_of(plan: Plan, tokens: int, block: int, batch_heads: int) -> int:
     """Into how many parts the `tokens` that a run meets are split, `block` at a time."""
-    if not plan.runs:
+    if not plan.split:
         return 1
     blocks = -(-tokens // block)
-    fill = min(-(-CROWD // (plan.runs * batch_heads)), blocks // 8)
+    fill = min(-(-CROWD // (plan.split * batch_heads)), blocks // 8)
     return max(1, min(MOST_PARTS, max(-(-blocks // LONG), fill)))

@@ -20,6 +20,7 @@ class Setting:
     """own:  tile whose rows a program owns.  other: tile of its list.  run: tokens of a range.
 
     stages: of the software pipeline over ranges and over lists.
+    precision: of fp32 products; 16-bit ones are exact.
     """
 
     own: Shape
@@ -27,6 +28,7 @@ class Setting:
     run: int
     stages: tuple[int, int]
     warps: int
+    precision: str = "ieee"
 
 
 def block_of(head_dim: int) -> int:

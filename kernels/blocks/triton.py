@@ -26,16 +26,9 @@ import triton
 import triton.language as tl
 
 __all__ = [
-    "advance",
-    "fetch",
-    "forward_kernel",
-    "interpreted",
-    "job_of",
-    "merge_kernel",
-    "near",
-    "places",
-    "share",
-]
+    "advance", "bias_of", "fetch", "forward_kernel", "interpreted", "job_of", "merge_kernel",
+    "near", "places", "share",
+]  # fmt: skip
 
 HIDDEN = tl.constexpr(-(2.0**100))  # score of a hidden key
 DEAD = tl.constexpr(-1e20)  # a largest score below this is that of a row that saw nothing
@@ -147,7 +140,7 @@ def _softmax(s, v, acc, total, most, scale, bias, BIAS: tl.constexpr, PRECISION:
 
 
 @triton.jit
-def _bias(base, token, stride, exists, BIAS: tl.constexpr):
+def bias_of(base, token, stride, exists, BIAS: tl.constexpr):
     """Bias of some keys in base 2; −inf becomes −2^100."""
     if BIAS:
         bias = tl.load(base + token.to(tl.int64) * stride, mask=exists, other=0.0)
@@ -168,7 +161,7 @@ def _run(q, k, v, bias, k_n, v_n, bias_n, start, stop, acc, total, most, scale,
         keys = fetch(k, token, k_n, n < RUN, D, BLOCK_D, False, EMULATE)
         values = fetch(v, token, v_n, n < RUN, D, BLOCK_D, False, EMULATE)
         s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
-        b = _bias(bias, token, bias_n, n < RUN, BIAS)
+        b = bias_of(bias, token, bias_n, n < RUN, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
     for at in tl.range(even, stop, RUN, num_stages=1):
         token = at + n
@@ -177,7 +170,7 @@ def _run(q, k, v, bias, k_n, v_n, bias_n, start, stop, acc, total, most, scale,
         values = fetch(v, token, v_n, exists, D, BLOCK_D, True, EMULATE)
         s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
         s = tl.where(exists[None, :], s, HIDDEN)
-        b = _bias(bias, token, bias_n, exists, BIAS)
+        b = bias_of(bias, token, bias_n, exists, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
     return acc, total, most
 
@@ -185,7 +178,7 @@ def _run(q, k, v, bias, k_n, v_n, bias_n, start, stop, acc, total, most, scale,
 @triton.jit
 def forward_kernel(
     q, k, v, out, lse, part_out, part_lse, bias, see, own,
-    q_tiles, k_tiles, entries, jobs,
+    own_tiles, other_tiles, entries, jobs,
     q_b, q_h, q_n, k_b, k_h, k_n, v_b, v_h, v_n, out_b, out_h, out_n,
     bias_b, bias_h, bias_n, see_b, own_b, jobs_b,
     heads, batch_heads, queries, owners, runs, parts, scale, limit,
@@ -207,11 +200,11 @@ def forward_kernel(
     v += batch * v_b + which * v_h
     if BIAS:
         bias += batch * bias_b + which * bias_h
-    token, y, x, width, end = advance(q_tiles, owner)
+    token, y, x, width, end = advance(own_tiles, owner)
     m = tl.arange(0, OH * OW)
     row = token + m // OW * width + m % OW
-    row_exists = (x + m % OW < width) & (row < end)
-    query = fetch(q + batch * q_b + which * q_h, row, q_n, row_exists, D, BLOCK_D, True, EMULATE)
+    there = (x + m % OW < width) & (row < end)
+    query = fetch(q + batch * q_b + which * q_h, row, q_n, there, D, BLOCK_D, True, EMULATE)
     most = tl.full([OH * OW], HIDDEN, tl.float32)
     total = tl.zeros([OH * OW], tl.float32)
     acc = tl.zeros([OH * OW, BLOCK_D], tl.float32)
@@ -233,21 +226,21 @@ def forward_kernel(
     n = tl.arange(0, TH * TW)
     i = n // TW
     j = n % TW
-    token_k, y_k, x_k, width_k, end_k = advance(k_tiles, tl.load(entries + first))
+    token_k, y_k, x_k, width_k, end_k = advance(other_tiles, tl.load(entries + first))
     ahead = tl.load(entries + first + 1)
     for at in tl.range(first, middle, num_stages=TILE_STAGES):
         cell = token_k + i * width_k + j
         keys = fetch(k, cell, k_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
         values = fetch(v, cell, v_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
         s = tl.dot(query, tl.trans(keys), input_precision=PRECISION)
-        b = _bias(bias, cell, bias_n, n < TH * TW, BIAS)
+        b = bias_of(bias, cell, bias_n, n < TH * TW, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
-        token_k, y_k, x_k, width_k, end_k = advance(k_tiles, ahead)
+        token_k, y_k, x_k, width_k, end_k = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
     down, across = places(OH, OW)
     if BITS:
-        bits = tl.load(see + batch * see_b + row, mask=row_exists, other=0)
+        bits = tl.load(see + batch * see_b + row, mask=there, other=0)
     for at in tl.range(middle, last, num_stages=TILE_STAGES):
         cell = token_k + i * width_k + j
         exists = (x_k + j < width_k) & (cell < end_k)
@@ -261,9 +254,9 @@ def forward_kernel(
         if BITS:
             group = tl.load(own + batch * own_b + cell, mask=exists, other=0)
             s = tl.where((bits[:, None] & group[None, :]) != 0, s, HIDDEN)
-        b = _bias(bias, cell, bias_n, exists, BIAS)
+        b = bias_of(bias, cell, bias_n, exists, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
-        token_k, y_k, x_k, width_k, end_k = advance(k_tiles, ahead)
+        token_k, y_k, x_k, width_k, end_k = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
     if SECOND:
@@ -284,8 +277,8 @@ def forward_kernel(
     else:
         out += batch * out_b + which * out_h
         to = out + row.to(tl.int64)[:, None] * out_n + column[None, :]
-        tl.store(to, acc.to(out.dtype.element_ty), mask=row_exists[:, None] & (column < D)[None, :])
-        tl.store(lse + head.to(tl.int64) * queries + row, lse2 * LN2, mask=row_exists)
+        tl.store(to, acc.to(out.dtype.element_ty), mask=there[:, None] & (column < D)[None, :])
+        tl.store(lse + head.to(tl.int64) * queries + row, lse2 * LN2, mask=there)
 
 
 @triton.jit

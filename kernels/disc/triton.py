@@ -10,23 +10,46 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..blocks import launch
-from ..blocks.plan import disc_plan
-from ..blocks.settings import NEAR, setting
+from ..blocks.backward import launch as gradients
+from ..blocks.plan import Plan, disc_plan
+from ..blocks.settings import NEAR, Setting, setting
 from .layout import DiscLayout
 
-__all__ = ["forward"]
+__all__ = ["backward", "forward"]
 
 
 def forward(
     q: Tensor, k: Tensor, v: Tensor, layout: DiscLayout, scale: float, key_bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """out and lse; see api.py."""
-    chosen = setting(
-        "forward", q.shape[3], q.element_size(), layout.radius < NEAR, launch.arch(q.device)
-    )
+    plan, chosen = _plan("forward", q, layout)
+    return launch.forward(q, k, v, plan, chosen, scale, key_bias, launch.Test(layout.limit))
+
+
+def backward(
+    dout: Tensor,
+    dlse: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    layout: DiscLayout,
+    scale: float,
+    key_bias: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """dq, dk, dv in their types, dbias [B, H, S] fp32 or None."""
+    test = launch.Test(layout.limit)
+    given = gradients.inputs(dout, dlse, q, k, v, out, lse, scale, key_bias)
+    dq = gradients.query_gradient(given, *_plan("query", q, layout), test)
+    return dq, *gradients.key_gradients(given, *_plan("key", q, layout), test)
+
+
+def _plan(kind: str, q: Tensor, layout: DiscLayout) -> tuple[Plan, Setting]:
+    near = layout.radius < NEAR
+    chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
     plan = disc_plan(
-        layout.grids, layout.text, layout.pooled, layout.limit, chosen.own, chosen.other, False,
-        q.device,
-    )  # fmt: skip
-    disc = (float(layout.limit), layout.text)
-    return launch.forward(q, k, v, plan, chosen, scale, key_bias, disc=disc)
+        *(layout.grids, layout.text, layout.pooled, layout.limit),
+        *(chosen.own, chosen.other, kind == "key", q.device),
+    )
+    return plan, chosen
