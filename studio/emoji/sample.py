@@ -23,7 +23,7 @@ __all__ = ["is_held_out", "sample_plan"]
 
 # Width of a thing as a fraction of the picture, by number of things, then by size word.
 _WIDTHS: dict[int, dict[str | None, tuple[float, float]]] = {
-    1: {None: (0.42, 0.66), "big": (0.66, 0.82), "small": (0.26, 0.36)},
+    1: {None: (0.36, 0.50), "big": (0.56, 0.70), "small": (0.24, 0.32)},
     2: {None: (0.32, 0.46), "big": (0.46, 0.56), "small": (0.22, 0.29)},
     3: {None: (0.28, 0.38), "big": (0.38, 0.44), "small": (0.20, 0.25)},
 }

@@ -21,6 +21,7 @@ from ..render import Rendered
 from ..words import NOUNS
 from .loop import Budget, Trained, fit, trained_so_far
 from .pictures import scenes, to_model
+from .precision import autocast
 
 __all__ = ["build_autoencoder", "normalise", "reconstruction_loss", "train_autoencoder"]
 
@@ -53,7 +54,7 @@ def train_autoencoder(budget: Budget, *, size: int = 128) -> tuple[AutoencoderKL
     def loss_on(part: Callable[[Plan, Rendered], np.ndarray]) -> Callable[[int], Tensor]:
         def loss_of(step: int) -> Tensor:
             images = to_model([part(*next(source)) for _ in range(budget.batch)]).to(budget.device)
-            with torch.autocast(budget.device, torch.bfloat16):
+            with autocast(budget.device):
                 posterior = model.encode(images).latent_dist
                 output = model.decode(posterior.sample()).sample
             return reconstruction_loss(output.float(), images) + _KL_WEIGHT * _kl(posterior)

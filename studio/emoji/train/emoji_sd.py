@@ -19,10 +19,13 @@ from torch import Tensor, nn
 from ..words import CORE_NOUNS
 from .loop import Budget, Trained, fit
 from .pictures import Phase
-from .pool import Pool
+from .pool import Feed
+from .precision import autocast
 from .tokenizer import WIDTH, build_text_encoder, build_tokenizer
 
-__all__ = ["build_emoji_sd", "save_emoji_sd", "train_emoji_sd"]
+__all__ = ["build_emoji_sd", "draw_timesteps", "save_emoji_sd", "train_emoji_sd"]
+
+_UNIFORM = 0.2  # of the timesteps are drawn evenly, so that none is forgotten
 
 
 def build_emoji_sd(vae: AutoencoderKL) -> StableDiffusionPipeline:
@@ -89,15 +92,15 @@ def train_emoji_sd(
     pipe.unet.set_attn_processor(AttnProcessor())
     denoise = torch.compile(pipe.unet) if compile else pipe.unet
     alphas = pipe.scheduler.alphas_cumprod.to(budget.device)
-    pool = Pool(vae, pipe.tokenizer, nouns, budget, phase)
+    feed = Feed(vae, pipe.tokenizer, nouns, budget, phase)
 
     def loss_of(step: int) -> Tensor:
-        latents, tokens = pool.batch()
-        t = torch.randint(0, len(alphas), (len(latents),), device=budget.device)
+        latents, tokens = feed.batch(step)
+        t = draw_timesteps(alphas, len(latents))
         a = alphas[t][:, None, None, None]
         noise = torch.randn_like(latents)
         target = a.sqrt() * noise - (1 - a).sqrt() * latents
-        with torch.autocast(budget.device, torch.bfloat16):
+        with autocast(budget.device):
             text = pipe.text_encoder(tokens).last_hidden_state
             noisy = a.sqrt() * latents + (1 - a).sqrt() * noise
             output = denoise(noisy, t, encoder_hidden_states=text).sample
@@ -106,6 +109,20 @@ def train_emoji_sd(
     done = fit(model, loss_of, budget, title="emoji-sd")
     pipe.unet.set_attn_processor(AttnProcessor2_0())
     return pipe.to("cpu"), done
+
+
+def draw_timesteps(alphas: Tensor, count: int) -> Tensor:
+    """Timesteps `[count]` of cumulative alphas `[steps]`, most of them where shapes are decided.
+
+    ours: the logarithm of signal over noise, log(a / (1 - a)), is drawn from a normal of mean -2
+    and deviation 2. The linear schedule spends two fifths of its steps below -4.5, where a picture
+    shows its places and colours alone, and a tenth above 2, where it only lacks texture.
+    """
+    snr = (alphas / (1 - alphas)).log()
+    wanted = 2.0 * torch.randn(count, device=alphas.device) - 2.0
+    t = torch.searchsorted(-snr, -wanted).clamp_max(len(alphas) - 1)
+    evenly = torch.randint(0, len(alphas), (count,), device=alphas.device)
+    return torch.where(torch.rand(count, device=alphas.device) < _UNIFORM, evenly, t)
 
 
 def save_emoji_sd(pipe: StableDiffusionPipeline, folder: Path) -> None:

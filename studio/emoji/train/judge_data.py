@@ -25,6 +25,7 @@ from ..sample import sample_plan
 from ..words import HELD_OUT_NOUNS, NOUNS, STYLES
 from .broken import IGNORE, Labelled, break_thing, label
 from .pictures import to_model
+from .precision import autocast
 
 __all__ = ["ALL_NOUNS", "BROKEN", "Batch", "Pool", "crop", "distort", "through_autoencoder"]
 
@@ -102,7 +103,7 @@ class Pool:
                     noise[row, 0] = self.rng.uniform(*_RUINED_NOISE) * _latent_mask(labelled[i])
                 elif self.rng.random() < 0.6:
                     noise[row, 0] = self.rng.uniform(0, _LATENT_NOISE)
-            with torch.autocast(self.device, torch.bfloat16):
+            with autocast(self.device):
                 decoded = through_autoencoder(self.vae, images[chosen], noise, self.torch_rng)
             images[chosen] = decoded
         return Batch(

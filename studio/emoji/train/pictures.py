@@ -15,7 +15,7 @@ from ..plan import Plan, caption
 from ..render import Rendered, render
 from ..sample import sample_plan
 
-__all__ = ["Phase", "captioned", "close_ups", "scenes", "to_model"]
+__all__ = ["MIXED", "Phase", "captioned", "close_ups", "scenes", "to_model"]
 
 Seed = int | tuple[int, ...]
 Captioned = tuple[str, NDArray[np.uint8]]
@@ -28,8 +28,13 @@ class Phase(StrEnum):
     """
 
     close_ups = "close-ups"
+    mixed = "mixed"
     simple = "simple"
     everything = "everything"
+
+
+MIXED = {Phase.close_ups: 4, Phase.simple: 1}
+"""Turns of the mixed phase: half of its time goes to either, since a close-up costs a quarter."""
 
 
 def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:
@@ -54,9 +59,9 @@ def close_ups(seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned
     rng = np.random.default_rng(seed)
     while True:
         plan = sample_plan(rng, nouns=nouns, count=1, style=None)
-        width = rng.uniform(0.30, 0.47)
+        width = rng.uniform(0.30, 0.49)
         corner = rng.integers(0, size // 2, size=2)
-        left, top = corner / size + rng.uniform(0.01, 0.49 - width, 2)
+        left, top = corner / size + rng.uniform(0.005, 0.495 - width, 2)
         thing = replace(plan.things[0], size=None, box=(left, top, left + width, top + width))
         image = render(replace(plan, things=(thing,)), size).image
         x, y = corner

@@ -12,10 +12,11 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from .loop import Budget, trained_so_far
-from .pictures import Phase, captioned, to_model
+from .pictures import MIXED, Phase, captioned, to_model
+from .precision import autocast
 from .tokenizer import FILLERS, PREFIXES
 
-__all__ = ["Pool"]
+__all__ = ["Feed", "Pool"]
 
 _CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)
 _SIZE = 3072  # latents in memory
@@ -64,7 +65,7 @@ class Pool:
     def _encode(self, count: int) -> tuple[Tensor, Tensor]:
         drawn = list(islice(self.source, count))
         images = to_model([image for _, image in drawn]).to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
+        with autocast(self.device):
             latents = self.vae.encode(images).latent_dist.mode().float().cpu()
         captions = [self._reworded(caption) for caption, _ in drawn]
         return latents * self.vae.config.scaling_factor, self._tokens(captions)
@@ -81,3 +82,23 @@ class Pool:
         return self.tokenizer(
             captions, padding="max_length", truncation=True, return_tensors="pt"
         ).input_ids
+
+
+class Feed:
+    """The pool of a phase; in the mixed phase two, of close-ups and of simple scenes in turn."""
+
+    def __init__(
+        self,
+        vae: AutoencoderKL,
+        tokenizer: CLIPTokenizer,
+        nouns: Sequence[str],
+        budget: Budget,
+        phase: Phase,
+    ) -> None:
+        phases = MIXED if phase is Phase.mixed else {phase: 1}
+        pools = {part: Pool(vae, tokenizer, nouns, budget, part) for part in phases}
+        self.turns = [pools[part] for part, times in phases.items() for _ in range(times)]
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """See Pool."""
+        return self.turns[step % len(self.turns)].batch()

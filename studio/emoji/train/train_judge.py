@@ -16,6 +16,7 @@ from ..judge_net import WEIGHTS_FILE, JudgeNet, Logits
 from .broken import IGNORE
 from .judge_data import BROKEN, Batch, Pool, crop
 from .loop import Budget, Trained, fit, trained_so_far
+from .precision import autocast
 
 __all__ = ["judge_loss", "save_judge", "train_judge"]
 
@@ -47,7 +48,7 @@ def train_judge(
 
     def loss_of(batch: Batch, thing_weight: float) -> Tensor:
         batch = batch.to(budget.device)
-        with torch.autocast(budget.device, torch.bfloat16):
+        with autocast(budget.device):
             logits = net(batch.images.contiguous(memory_format=torch.channels_last))
         return judge_loss(logits, batch, thing_weight=thing_weight)
 
