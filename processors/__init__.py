@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         RefineWords,
         ReplaceWords,
         ReweightWords,
+        SchedulePrompt,
     )
     from .interval import Interval
     from .mask import Dense, KeyBias, Labels, Mask, Window
@@ -40,6 +41,7 @@ __all__ = [
     "ReweightWords",
     "Rows",
     "Run",
+    "SchedulePrompt",
     "Site",
     "Step",
     "Term",
@@ -56,6 +58,7 @@ _HOMES = {
         "RefineWords",
         "ReplaceWords",
         "ReweightWords",
+        "SchedulePrompt",
     ),
     "interval": ("Interval",),
     "mask": ("Dense", "KeyBias", "Labels", "Mask", "Window"),

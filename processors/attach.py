@@ -28,6 +28,7 @@ from .step import Inputs, LatentEdit, Objective
 __all__ = ["attach", "attached"]
 
 _MARK = "_attention_studio_run"
+_OTHER_TEXTS = {"prompt_2", "prompt_3", "prompt_embeds", "pooled_prompt_embeds"}
 
 
 @contextmanager
@@ -126,10 +127,30 @@ def _encoding(
     def encode_prompt(*args: Any, **kwargs: Any) -> Any:
         given = original(*args, **kwargs)
         if run.controlled:
-            run.began(family.encoded(pipe, _asked(original, *args, **kwargs), given))
+            asked = _asked(original, *args, **kwargs)
+            encode = functools.partial(_encoded, family, pipe, original, asked)
+            run.began(family.encoded(pipe, asked, given), encode)
         return given
 
     return encode_prompt
+
+
+def _encoded(
+    family: Family,
+    pipe: Any,
+    original: Callable[..., Any],
+    asked: dict[str, Any],
+    texts: Sequence[str],
+) -> Any:
+    """[K, T, C], one text at a time: a batch of other shape would change the rounding."""
+    rest = dict.fromkeys(_OTHER_TEXTS & asked.keys())
+    if "do_classifier_free_guidance" in asked:
+        rest["do_classifier_free_guidance"] = False
+    found = []
+    for text in texts:
+        alone = {**asked, **rest, "prompt": [text], "num_images_per_prompt": 1}
+        found.append(family.encoded(pipe, alone, original(**alone)).cond)
+    return torch.cat(found)
 
 
 def _setting(run: Run, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -13,7 +14,10 @@ from .mix import Mix
 from .prompts import TextBlock, TokenizedText, tokenize
 from .recorder import Columns
 
-__all__ = ["Context", "Control", "Prompts"]
+__all__ = ["Context", "Control", "Encode", "Prompts"]
+
+Encode = Callable[[Sequence[str]], Tensor]
+"""From K texts to their embeddings [K, T, C], as the pipeline encodes its prompts in this run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +28,14 @@ class Prompts:
     count:  how many prompts.
     images: pictures of each prompt.
     blocks: how the encoders fill the text axis of the denoiser.
+    encode: for texts that are not among the prompts; None where no pipeline stands behind the run.
     """
 
     texts: tuple[str, ...] | None
     count: int
     images: int
     blocks: tuple[TextBlock, ...]
+    encode: Encode | None = None
 
     def tokenized(self, control: str) -> tuple[TokenizedText, ...]:
         """Every text with its tokens; ValueError when there are no texts."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from . import engine
 from .call import Batch, Call, Grid, Segments, Site, Step
 from .clock import Clock
-from .control import Context, Control, Prompts
+from .control import Context, Control, Encode, Prompts
 from .families import Encoded, Family
 from .noise import check_start
 from .nudge import nudge, spread
@@ -88,8 +88,8 @@ class Run:
 
     # The pipeline's side: called by the wrappers and hooks of attach.
 
-    def began(self, encoded: Encoded) -> None:
-        """The prompts are encoded: words become tokens."""
+    def began(self, encoded: Encoded, encode: Encode | None = None) -> None:
+        """The prompts are encoded: words become tokens. `encode` does the same for other texts."""
         self._encoded, self._delta = encoded, None
         self._recorder = Recorder(self._budget_bytes)
         prompts = Prompts(
@@ -97,6 +97,7 @@ class Run:
             encoded.prompts,
             encoded.images,
             self._family.blocks(self._pipe, encoded.cond.shape[1]),
+            encode,
         )
         self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
@@ -105,11 +106,11 @@ class Run:
     def entered(self, inputs: Inputs) -> Inputs:
         """The denoiser is called; the inputs to call it with."""
         self._step = self.clock.step(inputs.t)
+        self._batch = self._family.batch(self._require_encoded(), inputs.context)
         for control in self._bound:
             if isinstance(control, Condition):
-                inputs = control.apply(inputs, self._step)
+                inputs = control.apply(inputs, self._step, self._batch)
         self.latents = (inputs.sample.shape[-2], inputs.sample.shape[-1])
-        self._batch = self._family.batch(self._require_encoded(), inputs.context)
         return inputs
 
     @property

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from .call import Step
+from .call import Batch, Step
 from .recorder import Maps
 
 __all__ = ["Condition", "Inputs", "LatentEdit", "Objective"]
@@ -40,8 +40,8 @@ class Inputs:
 class Condition(Protocol):
     """Other embeddings in a step: null-text inversion, prompt scheduling."""
 
-    def apply(self, inputs: Inputs, step: Step) -> Inputs:
-        """The inputs of the denoiser for this step."""
+    def apply(self, inputs: Inputs, step: Step, batch: Batch) -> Inputs:
+        """The inputs of the denoiser for this step; `batch` says whose their rows are."""
         ...
 
 

@@ -6,6 +6,7 @@ from .record_maps import RecordMaps
 from .refine_words import RefineWords
 from .replace_words import ReplaceWords
 from .reweight_words import ReweightWords
+from .schedule_prompt import SchedulePrompt
 
 __all__ = [
     "KeepLayout",
@@ -14,4 +15,5 @@ __all__ = [
     "RefineWords",
     "ReplaceWords",
     "ReweightWords",
+    "SchedulePrompt",
 ]

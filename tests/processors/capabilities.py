@@ -19,6 +19,7 @@ from attention_studio.processors import (
     RefineWords,
     ReplaceWords,
     ReweightWords,
+    SchedulePrompt,
 )
 from attention_studio.processors.attach import attach
 
@@ -34,6 +35,7 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "keep_layout": KeepLayout,
     "local_blend": lambda during: LocalBlend(("cat", "tiger"), threshold=0.9, during=during),
     "record_maps": lambda during: RecordMaps(("grass",), during=during),
+    "schedule_prompt": lambda during: SchedulePrompt(((), ((1 - during.end, "a lion on sand"),))),
 }
 _ALWAYS, _NEVER = Interval(0.0, 1.0), Interval(0.0, 0.0)
 
@@ -72,7 +74,13 @@ def page() -> str:
         found = {
             pair: verdict(studio, *pair, base) for pair in combinations_with_replacement(names, 2)
         }
-        lines += ["", f"## {family}", "", f"| | {' | '.join(names)} |", "|---" * 7 + "|"]
+        lines += [
+            "",
+            f"## {family}",
+            "",
+            f"| | {' | '.join(names)} |",
+            "|---" * (len(names) + 1) + "|",
+        ]
         for row in names:
             cells = [found.get((row, c)) or found[c, row] for c in names]
             lines.append(f"| **{row}** | {' | '.join(cells)} |")

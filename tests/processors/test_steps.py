@@ -31,7 +31,7 @@ class Swap(Control):
     other: Tensor | None = None
     first: int = 0
 
-    def apply(self, inputs: Inputs, step: Step) -> Inputs:
+    def apply(self, inputs: Inputs, step: Step, batch: Batch) -> Inputs:
         assert self.other is not None
         return inputs if step.index < self.first else replace(inputs, context=self.other)
 
