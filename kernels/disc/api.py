@@ -91,8 +91,8 @@ def disc_attention(
                              pooled=(4608, 256))
 
     Args:
-        q: [B, H, N, D], N query tokens: text and all grids. fp16, bf16, fp32 (fp64 on no GPU kernel);
-            any strides with the D <= 256 channels next to each other, so that [B, N, H, D] tensors
+        q: [B, H, N, D], N query tokens: text and all grids. fp16, bf16 or fp32, fp64 but not with
+            triton; D <= 256. Any strides with the channels next to each other: [B, N, H, D] tensors
             go in as `.transpose(1, 2)` views.
         k, v: [B, H, S, D], S = N, with pooled keys N + their number.
         grids: (offset, height, width) in tokens of each image grid, stored row by row. ours: with
@@ -105,15 +105,15 @@ def disc_attention(
         pooled: (offset, length) of pooled keys, which follow all others; None = none.
         key_bias: added to the scores of each key, broadcastable to [B, H, S]; −inf hides a key,
             log(w) makes it count w times. A query that sees nothing gets 0 and an LSE of −inf.
-        return_lse: also return the log-sum-exp of the scores, to merge this attention with others
-            (`kernels.merge`).
-        impl: "triton" = fused kernels for CUDA; "tiled" = torch, linear in N, the CPU's; "reference"
-            = dense mask, the oracle; "auto" = triton on CUDA, else tiled. A named one never falls
-            back to another.
+        return_lse: also return the log-sum-exp of the scores, to merge this attention with one over
+            other keys (`kernels.merge`).
+        impl: "triton" = fused kernels for CUDA; "tiled" = torch, linear in N, the CPU's path;
+            "reference" = dense mask, the oracle; "auto" = triton on CUDA (fp64: tiled), else tiled.
+            A named one never falls back to another.
 
     Returns:
-        [B, H, N, D] in q's dtype; with return_lse also [B, H, N], natural log, fp32 (for fp64 fp64).
-        Both can be differentiated once, by q, k, v and key_bias.
+        [B, H, N, D] in q's dtype; with return_lse also the LSE [B, H, N], natural log, in fp32 (for
+        fp64 in fp64). Both can be differentiated once, by q, k, v and key_bias.
 
     Raises:
         ValueError: naming the argument, when shapes, dtypes or devices do not fit, when grids and
@@ -131,20 +131,11 @@ def disc_attention(
         k,
         v,
         inputs.expanded(key_bias, k),
-        [size for grid in layout.grids for size in grid],
-        list(layout.text),
-        list(layout.pooled or ()),
-        layout.radius,
+        *layout.numbers,
         q.shape[3] ** -0.5 if scale is None else float(scale),
         inputs.choose(impl, q),
     )
     return (out, lse) if return_lse else out
-
-
-def _layout(grids: Sequence[int], text: Sequence[int], pooled: Sequence[int], radius: float) -> Any:
-    sizes = [(grids[i], grids[i + 1], grids[i + 2]) for i in range(0, len(grids), 3)]
-    keys = (pooled[0], pooled[1]) if pooled else None
-    return DiscLayout.of(sizes, (text[0], text[1]), radius, keys)
 
 
 @torch.library.custom_op("attention_studio::disc_attention", mutates_args=())
@@ -160,7 +151,7 @@ def _attention(
     scale: float,
     impl: str,
 ) -> tuple[Tensor, Tensor]:
-    layout = _layout(grids, text, pooled, radius)
+    layout = DiscLayout.of_numbers(grids, text, pooled, radius)
     out, lse = inputs.module(__package__, impl).forward(q, k, v, layout, scale, key_bias)
     return out, lse
 
@@ -198,7 +189,7 @@ def _attention_backward(
     scale: float,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    layout = _layout(grids, text, pooled, radius)
+    layout = DiscLayout.of_numbers(grids, text, pooled, radius)
     given = inputs.incoming(dout, out), dlse
     dq, dk, dv, dbias = inputs.module(__package__, impl).backward(
         *given, q, k, v, out, lse, layout, scale, key_bias

@@ -58,6 +58,21 @@ class DiscLayout:
             )
         return cls(sizes, words, radius, rest)
 
+    @classmethod
+    def of_numbers(
+        cls, grids: Sequence[int], text: Sequence[int], pooled: Sequence[int], radius: float
+    ) -> DiscLayout:
+        """The layout of what `numbers` gave."""
+        sizes = [(grids[i], grids[i + 1], grids[i + 2]) for i in range(0, len(grids), 3)]
+        keys = (pooled[0], pooled[1]) if pooled else None
+        return cls.of(sizes, (text[0], text[1]), radius, keys)
+
+    @property
+    def numbers(self) -> tuple[list[int], list[int], list[int], float]:
+        """grids, text, pooled (empty = None) and radius as a torch operator takes them."""
+        sizes = [size for grid in self.grids for size in grid]
+        return sizes, list(self.text), list(self.pooled or ()), self.radius
+
     @property
     def queries(self) -> int:
         """Query tokens: text and all grids."""

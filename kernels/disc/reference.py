@@ -15,9 +15,7 @@ def forward(
     q: Tensor, k: Tensor, v: Tensor, layout: DiscLayout, scale: float, key_bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, N, D] and LSE [B, H, N], fp32 (for fp64 fp64)."""
-    return reference.forward(
-        q, k, v, lambda rows: visible(layout, rows, q.device), scale, key_bias
-    )
+    return reference.forward(q, k, v, lambda rows: visible(layout, rows, q.device), scale, key_bias)
 
 
 def backward(

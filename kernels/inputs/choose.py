@@ -35,9 +35,10 @@ def module(package: str, impl: str) -> Any:
     return import_module(f"{package}.{impl}")
 
 
-@torch.compiler.assume_constant_result
 def _interprets() -> bool:
     try:
         return bool(import_module(f"{__package__}.triton").interprets())
     except ModuleNotFoundError as error:
-        raise ValueError("impl: came 'triton', expected the package triton to be installed") from error
+        raise ValueError(
+            "impl: came 'triton', expected the package triton to be installed"
+        ) from error

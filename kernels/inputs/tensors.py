@@ -12,7 +12,7 @@ _CHANNELS = 256
 
 
 def check(q: Tensor, k: Tensor, v: Tensor) -> None:
-    """q [B, H, N, D], k, v [B, H, S, D] of one float dtype on one device, D <= 256; else ValueError."""
+    """Refuses all but q [B, H, N, D], k, v [B, H, S, D] of one float dtype and device, D <= 256."""
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim != 4:
             raise ValueError(f"{name}: came shape {list(x.shape)}, expected [B, H, tokens, D]")

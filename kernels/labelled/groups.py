@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import torch
 from torch import Tensor
@@ -15,14 +17,11 @@ _ROWS = 64  # words with fewer rows share a set, which then needs a mask
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """rows [M] see keys [K] (indices), all of them where mask is None.
-
-    mask: bool [M, K], True = hidden; at most 2 · 64 rows, so that it never grows with N · S.
-    """
+    """rows [M] see keys [K] (indices): all of them, unless the group is mixed."""
 
     rows: Tensor
     keys: Tensor
-    mask: Tensor | None
+    mixed: bool
 
 
 def groups(see: Tensor, own: Tensor) -> Iterator[Group]:
@@ -52,12 +51,7 @@ def take(x: Tensor, index: Tensor) -> Tensor:
 
 def _group(rows: Tensor, see: Tensor, own: Tensor) -> Iterator[Group]:
     rows = rows.sort().values
-    words = see[rows]
-    shared = words.unique()
-    any_word = 0
-    for word in shared.tolist():
-        any_word |= word
-    keys = (own & any_word).nonzero()[:, 0]
+    words = see[rows].unique().tolist()
+    keys = (own & reduce(or_, words)).nonzero()[:, 0]
     if len(keys):
-        mask = (words[:, None] & own[keys]) == 0 if len(shared) > 1 else None
-        yield Group(rows, keys, mask)
+        yield Group(rows, keys, mixed=len(words) > 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..disc.layout import DiscLayout
+from ..disc.reference import visible
 from ..rows import reference
 
 __all__ = ["backward", "forward"]
@@ -17,9 +19,10 @@ def forward(
     own: Tensor,
     scale: float,
     key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, N, D] and LSE [B, H, N], fp32 (for fp64 fp64)."""
-    return reference.forward(q, k, v, lambda rows: _visible(see, own, rows), scale, key_bias)
+    return reference.forward(q, k, v, lambda rows: _visible(see, own, disc, rows), scale, key_bias)
 
 
 def backward(
@@ -34,13 +37,15 @@ def backward(
     own: Tensor,
     scale: float,
     key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their dtypes and dbias [B, H, S], like the LSE, or None."""
     return reference.backward(
-        dout, dlse, q, k, v, lse, lambda rows: _visible(see, own, rows), scale, key_bias
+        dout, dlse, q, k, v, lse, lambda rows: _visible(see, own, disc, rows), scale, key_bias
     )
 
 
-def _visible(see: Tensor, own: Tensor, rows: slice) -> Tensor:
+def _visible(see: Tensor, own: Tensor, disc: DiscLayout | None, rows: slice) -> Tensor:
     """bool [B or 1, 1, rows, S]."""
-    return (see[:, None, rows, None] & own[:, None, None, :]) != 0
+    share = (see[:, None, rows, None] & own[:, None, None, :]) != 0
+    return share if disc is None else share & visible(disc, rows, see.device)

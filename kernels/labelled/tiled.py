@@ -1,7 +1,7 @@
 """Labelled attention in plain torch at the cost of the visible pairs: the path for CPUs.
 
 Rows that look at the same groups see the same keys. These are gathered once, and no mask is made;
-only words with few rows share their keys under a small one.
+only words with few rows share their keys under a small one. With discs, labels join their mask.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ..disc import tiled as discs
+from ..disc.layout import DiscLayout
 from ..rows import KeyGradients, Keys, RowGradients, Rows
 from .groups import Group, groups, take
 
@@ -29,14 +31,18 @@ def forward(
     own: Tensor,
     scale: float,
     key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, N, D] and LSE [B, H, N], fp32 (for fp64 fp64)."""
+    if disc is not None:
+        return discs.forward(q, k, v, disc, scale, key_bias, (see, own))
     wide = torch.promote_types(q.dtype, torch.float32)
     out = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.full(q.shape[:-1], -torch.inf, dtype=wide, device=q.device)
     for group, part in _parts(q, see, own):
-        rows = Rows.of(take(q[part], group.rows).to(wide) * scale)
-        rows.see_all(_keys(k, v, key_bias, group, part), _mask(group, wide))
+        bits = _bits(see, part, group) if group.mixed else None
+        rows = Rows.of(take(q[part], group.rows).to(wide) * scale, bits)
+        rows.see_all(_keys(k, v, key_bias, own, group, part))
         out[part].index_copy_(1, group.rows, rows.out.to(q.dtype))
         lse[part].index_copy_(1, group.rows, rows.lse[..., 0])
     return out, lse
@@ -54,8 +60,11 @@ def backward(
     own: Tensor,
     scale: float,
     key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their dtypes and dbias [B, H, S], like the LSE, or None."""
+    if disc is not None:
+        return discs.backward(dout, dlse, q, k, v, out, lse, disc, scale, key_bias, (see, own))
     wide = lse.dtype
     dq = torch.zeros(q.shape, dtype=q.dtype, device=q.device)
     dk, dv = (torch.zeros(x.shape, dtype=wide, device=x.device) for x in (k, v))
@@ -67,10 +76,11 @@ def backward(
             None if dlse is None else take(dlse[part][..., None], group.rows).to(wide),
             take(out[part], group.rows).to(wide),
             take(lse[part][..., None], group.rows),
+            _bits(see, part, group) if group.mixed else None,
         )
-        keys = _keys(k, v, key_bias, group, part)
+        keys = _keys(k, v, key_bias, own, group, part)
         into = KeyGradients.zeros(keys.k.shape, lse, dbias is not None)
-        rows.saw_all(keys, into, _mask(group, wide))
+        rows.saw_all(keys, into)
         dq[part].index_copy_(1, group.rows, rows.dq.mul_(scale).to(q.dtype))
         for total, more in ((dk, into.dk), (dv, into.dv), (dbias, into.dbias)):
             if total is not None and more is not None:
@@ -91,13 +101,14 @@ def _parts(q: Tensor, see: Tensor, own: Tensor) -> Iterator[tuple[Group, Part]]:
                     yield group, (b, slice(head, head + step))
 
 
-def _keys(k: Tensor, v: Tensor, key_bias: Tensor | None, group: Group, part: Part) -> Keys:
+def _keys(
+    k: Tensor, v: Tensor, key_bias: Tensor | None, own: Tensor, group: Group, part: Part
+) -> Keys:
     bias = None if key_bias is None else key_bias[part][..., None]
-    return Keys(k[part], v[part], bias).map(lambda x: take(x, group.keys))
+    bits = own[part[0] % own.shape[0]][None, :, None] if group.mixed else None
+    return Keys(k[part], v[part], bias, bits).map(lambda x: take(x, group.keys))
 
 
-def _mask(group: Group, dtype: torch.dtype) -> Tensor | None:
-    if group.mask is None:
-        return None
-    mask = torch.zeros(group.mask.shape, dtype=dtype, device=group.mask.device)
-    return mask.masked_fill_(group.mask, -torch.inf)
+def _bits(see: Tensor, part: Part, group: Group) -> Tensor:
+    """[1, M, 1]."""
+    return see[part[0] % see.shape[0]][None, group.rows, None]

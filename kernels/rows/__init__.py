@@ -1,6 +1,6 @@
 """Attention of some rows over some keys in plain torch: what the CPU paths are made of."""
 
 from .backward import KeyGradients, RowGradients
-from .forward import Keys, Rows
+from .forward import SCORES, Keys, Rows
 
-__all__ = ["KeyGradients", "Keys", "RowGradients", "Rows"]
+__all__ = ["KeyGradients", "Keys", "RowGradients", "Rows", "SCORES"]

@@ -68,9 +68,7 @@ def _pieces(q: Tensor, k: Tensor) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, q.shape[2], step))
 
 
-def _scores(
-    q: Tensor, k: Tensor, visible: Tensor, scale: float, key_bias: Tensor | None
-) -> Tensor:
+def _scores(q: Tensor, k: Tensor, visible: Tensor, scale: float, key_bias: Tensor | None) -> Tensor:
     wide = torch.promote_types(q.dtype, torch.float32)
     scores = q.to(wide) @ k.to(wide).mT * scale
     if key_bias is not None:
