@@ -16,6 +16,7 @@ from .processors import (
     ReplaceWords,
     ReweightWords,
     Rows,
+    SchedulePrompt,
 )
 from .processors.prompts import MissingWordError, find_spans
 from .recipe import Recipe
@@ -63,6 +64,10 @@ def _control(spec: specs.Spec, recipe: Recipe, prompt: int | None) -> Control | 
             kept = _present(spec.words, recipe, prompt, range(len(recipe.prompts)))
             made = RecordMaps(kept, spec.edited, spec.every_grid, Interval(*spec.during))
             return made if kept else None
+        case specs.SchedulePrompt():
+            if prompt is None:
+                return SchedulePrompt(spec.later)
+            return SchedulePrompt(spec.later[prompt : prompt + 1])
     raise AssertionError(f"no control is built from {type(spec).__name__}")
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "RefineWords",
     "ReplaceWords",
     "ReweightWords",
+    "SchedulePrompt",
     "Spec",
     "expand",
 ]
@@ -122,8 +123,30 @@ class RecordMaps(Spec):
     during: During = (0.0, 1.0)
 
 
+Stage: TypeAlias = tuple[Fraction, Annotated[str, StringConstraints(max_length=20_000)]]
+
+
+class SchedulePrompt(Spec):
+    """Other words from a step on; see `processors.SchedulePrompt`.
+
+    later: for each prompt its later stages, (start, text); prompts at the end may be left out.
+    """
+
+    control: Literal["schedule_prompt"] = "schedule_prompt"
+    later: Annotated[
+        tuple[Annotated[tuple[Stage, ...], Field(max_length=64)], ...],
+        Field(min_length=1, max_length=256),
+    ]
+
+
 ControlSpec: TypeAlias = Annotated[
-    ReplaceWords | RefineWords | ReweightWords | KeepLayout | LocalBlend | RecordMaps,
+    ReplaceWords
+    | RefineWords
+    | ReweightWords
+    | KeepLayout
+    | LocalBlend
+    | RecordMaps
+    | SchedulePrompt,
     Field(discriminator="control"),
 ]
 
@@ -134,6 +157,7 @@ CONTROLS: tuple[str, ...] = (
     "keep_layout",
     "local_blend",
     "record_maps",
+    "schedule_prompt",
 )
 PRESETS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("p2p", ("replace_words", "keep_layout")),

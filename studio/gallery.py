@@ -9,11 +9,14 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import mkstemp
+from time import time
+from typing import TypeVar
 from unicodedata import normalize
 
 from PIL import Image
@@ -26,7 +29,9 @@ from .result import Result
 from .run_sheet import run_sheet
 from .stored import KEY, Stored, read_stored
 
-__all__ = ["Entry", "Gallery", "versions"]
+__all__ = ["Entry", "Gallery", "slug", "versions", "write_png"]
+
+T = TypeVar("T")
 
 _LIBRARIES = ("attention-studio", "diffusers", "torch", "transformers")
 _SHOWN = ("picture", "source", "edit")
@@ -59,15 +64,17 @@ class Gallery:
             alone = {"prompts": (recipe.prompts[i],), "controls": (), "seed": seed}
             bare = recipe.model_copy(update=alone)
             entries.append(self._write(day, image, bare, 0, "plain", result, run=recipe, number=i))
+        now = time()  # the same for all, so that a run stays together in its own order
+        entries = [replace(entry, created=now) for entry in entries]
         self._safely(lambda: self._index.add(entries))
         return tuple(entry.path for entry in entries[: len(result.images)])
 
-    def save_sheet(self, result: Result) -> Path:
-        """Writes the contact sheet of a run beside its pictures."""
+    def save_sheet(self, result: Result, words: Sequence[str] = ()) -> Path:
+        """Writes the sheet of a run beside its pictures, with the heat maps of `words`."""
         day = self.folder / date.today().isoformat()
         day.mkdir(parents=True, exist_ok=True)
         path = day / f"contact-sheet-{result.recipe.digest}.png"
-        _write_png(run_sheet(result), path)
+        write_png(run_sheet(result, words), path)
         return path
 
     def newest(
@@ -81,7 +88,7 @@ class Gallery:
         if not self._index.file.is_file():
             self.rebuild()
         roles = (*_SHOWN, "plain") if plain else _SHOWN
-        found = self._safely(lambda: self._index.newest(limit, offset, text, roles)) or []
+        found = self._safely(lambda: self._index.newest(limit, offset, text, roles))
         gone = [entry.path for entry in found if not entry.path.is_file()]
         if not gone:
             return found
@@ -138,24 +145,23 @@ class Gallery:
         of, at = run or recipe, index if number is None else number
         prompt, seed = recipe.prompts[index], _seed(recipe, index)
         tail = "-plain" if role == "plain" else ""
-        path = day / f"{at:06d}-{seed}-{_slug(prompt)}-{of.digest}{tail}.png"
-        made = {"scheduler": result.scheduler}
+        path = day / f"{at:06d}-{seed}-{slug(prompt)}-{of.digest}{tail}.png"
         record = {
             "recipe": recipe.model_dump(mode="json"),
             "index": index,
             "role": role,
             "versions": versions(),
-            "made": made,
+            "made": dict(result.made),
         }
         info = PngInfo()
-        info.add_itxt("parameters", _parameters(recipe, index, image.size, made))
+        info.add_itxt("parameters", _parameters(recipe, index, image.size, result.made))
         info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
-        _write_png(image, path, info)
+        write_png(image, path, info)
         size = (image.height, image.width)
         created = path.stat().st_mtime
         return Entry(path, created, of.digest, at, role, prompt, recipe.model, seed, size)
 
-    def _safely(self, act):  # type: ignore[no-untyped-def]
+    def _safely(self, act: Callable[[], T]) -> T:
         """A damaged index is made anew: the pictures are the truth."""
         try:
             return act()
@@ -186,7 +192,7 @@ def _seed(recipe: Recipe, index: int) -> int:
 def _parameters(recipe: Recipe, index: int, size: tuple[int, int], made: Mapping[str, str]) -> str:
     settings = {
         "Steps": recipe.steps,
-        "Sampler": made["scheduler"].removesuffix("Scheduler") or "unknown",
+        "Sampler": made.get("scheduler", "").removesuffix("Scheduler") or "unknown",
         "CFG scale": recipe.guidance,
         "Seed": _seed(recipe, index),
         "Size": f"{size[0]}x{size[1]}",
@@ -198,13 +204,13 @@ def _parameters(recipe: Recipe, index: int, size: tuple[int, int], made: Mapping
     return write_parameters(recipe.prompts[index], recipe.negative, settings)
 
 
-def _slug(prompt: str) -> str:
+def slug(prompt: str) -> str:
     """At most 40 of a-z, 0-9 and hyphens: safe as a file name everywhere."""
     ascii_only = normalize("NFKD", prompt).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only)[:40].strip("-") or "picture"
 
 
-def _write_png(image: Image.Image, path: Path, info: PngInfo | None = None) -> None:
+def write_png(image: Image.Image, path: Path, info: PngInfo | None = None) -> None:
     """Never leaves a half-written picture under its final name, whatever happens."""
     handle, name = mkstemp(prefix=".", suffix=".part", dir=path.parent)
     part = Path(name)

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["receipt_text"]
 
 
-def receipt_text(receipt: Receipt, *, edit: str = "the edit") -> str:
-    """Two or three short sentences; `edit` is their subject.
+def receipt_text(receipt: Receipt, *, subject: str = "the edit", maps: bool = True) -> str:
+    """One or two short sentences about their subject; the second one is about the words' maps.
 
     Such as "The edit changed its objects by 41 of 255 on average and left the rest (38 dB). The map
     of 'car' moved by 0.12."
     """
-    subject = edit[:1].upper() + edit[1:]
-    return " ".join([_change(receipt, subject), *_maps(receipt)])
+    name = subject[:1].upper() + subject[1:]
+    return " ".join([_change(receipt, name), *(_maps(receipt) if maps else ())])
 
 
 def _change(receipt: Receipt, subject: str) -> str:

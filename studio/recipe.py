@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from .control_specs import (
     RefineWords,
     ReplaceWords,
     ReweightWords,
+    SchedulePrompt,
     Spec,
     expand,
 )
@@ -61,13 +63,13 @@ class Recipe(Spec):
     @classmethod
     def _known(cls, version: int) -> int:
         if not 1 <= version <= ALGORITHM_VERSION:
-            raise ValueError(f"this installation knows algorithms up to {ALGORITHM_VERSION}")
+            raise ValueError(f"came {version}; this installation knows up to {ALGORITHM_VERSION}")
         return version
 
     @model_validator(mode="after")
     def _whole(self) -> Recipe:
         count = len(self.prompts)
-        if sum(map(len, self.prompts)) > MAX_TEXT:
+        if sum(map(len, self._texts())) > MAX_TEXT:
             raise ValueError(f"prompts: more than {MAX_TEXT} characters in all; expected fewer")
         for spec in self.controls:
             if spec.control in _NEED_A_SOURCE and count < 2:
@@ -80,12 +82,23 @@ class Recipe(Spec):
                     f"controls: reweight_words is for prompt {max(spec.prompts or (0,))}; there "
                     f"are {count}, the first being 0"
                 )
+            if isinstance(spec, SchedulePrompt) and len(spec.later) > count:
+                raise ValueError(
+                    f"controls: schedule_prompt has stages for {len(spec.later)} prompts; there "
+                    f"are {count}"
+                )
             if isinstance(spec, LocalBlend) and {len(spec.words), len(spec.subtract)} - {0, count}:
                 raise ValueError(
                     f"controls: local_blend has words for {len(spec.words)} prompts; expected one "
                     f"entry for each of the {count} prompts"
                 )
         return self
+
+    def _texts(self) -> Iterator[str]:
+        yield from (*self.prompts, self.negative)
+        for spec in self.controls:
+            if isinstance(spec, SchedulePrompt):
+                yield from (text for stages in spec.later for _, text in stages)
 
     @property
     def is_edit(self) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .result import Result, Verdict
+
+if TYPE_CHECKING:
+    from .processors.receipt import Receipt
 
 __all__ = ["report"]
 
@@ -14,25 +18,41 @@ __all__ = ["report"]
 def report(result: Result, images: Sequence[Path]) -> dict[str, Any]:
     """Result -> {"images", "receipt", "judge", "timings", "recipe"}.
 
-    receipt: a run without controls changed nothing, so its figures are null.
+    receipt: of the first edit; where nothing was compared its figures are null. `psnr_outside` is
+             null too when nothing at all changed outside, `changed_outside` being 0.
     judge:   null unless the model draws emoji world.
+
+    A run with more than one receipt also has "receipts", all of them in order.
     """
-    return {
+    receipts = result.receipts
+    found: dict[str, Any] = {
         "images": [str(path) for path in images],
-        "receipt": {
-            "changed_inside": None,
-            "changed_outside": None,
-            "psnr_outside": None,
-            "map_shift": {},
-            "effect": None,
-            "warnings": list(result.warnings),
-        },
+        "receipt": _receipt(receipts[0] if receipts else None, result.warnings),
         "judge": None
         if result.verdicts is None
         else {"pictures": [_picture(verdict) for verdict in result.verdicts]},
-        "timings": result.timings,
+        "timings": dict(result.timings),
         "recipe": result.recipe.model_dump(mode="json"),
     }
+    if len(receipts) > 1:
+        found["receipts"] = [_receipt(receipt, receipt.warnings) for receipt in receipts]
+    return found
+
+
+def _receipt(receipt: Receipt | None, warnings: Sequence[str]) -> dict[str, Any]:
+    return {
+        "changed_inside": _figure(receipt and receipt.changed_inside),
+        "changed_outside": _figure(receipt and receipt.changed_outside),
+        "psnr_outside": _figure(receipt and receipt.psnr_outside),
+        "map_shift": {w: _figure(s) for w, s in (receipt.map_shift if receipt else {}).items()},
+        "effect": receipt and receipt.effect,
+        "warnings": list(warnings),
+    }
+
+
+def _figure(value: float | None) -> float | None:
+    """JSON has no infinity."""
+    return None if value is None or not isfinite(value) else round(value, 4)
 
 
 def _picture(verdict: Verdict) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Result:
     verdicts: one a picture; None when the model does not draw emoji world.
     warnings: sentences, each once.
     timings:  seconds by name: load, generate, judge, and plain when that was drawn.
-    scheduler: the class that drew it.
+    made:     what drew it beside the recipe: scheduler, device, dtype.
     """
 
     recipe: Recipe
@@ -54,4 +54,4 @@ class Result:
     verdicts: tuple[Verdict, ...] | None = None
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
-    scheduler: str = ""
+    made: Mapping[str, str] = field(default_factory=dict)

@@ -58,6 +58,7 @@ class Session:
         self._pipe: Any = None
         self._about: Model | None = None
         self._preview: Preview | None = None
+        self._loading = 0.0  # seconds since the last run
 
     @property
     def model(self) -> str:
@@ -69,12 +70,12 @@ class Session:
         """Whether its weights are in memory."""
         return self._pipe is not None
 
-    def warm(self, model: str | None = None) -> float:
-        """Loads the model, if it is not there yet, and tells the seconds that took."""
+    def warm(self, model: str | None = None) -> None:
+        """Loads the model, if it is not there yet; the time counts to the next run."""
         with self._lock:
             wanted = self._model if model is None else model
             if self._pipe is not None and wanted == self._model:
-                return 0.0
+                return
             start = perf_counter()
             device, dtype = (choose(n) for choose, n in zip(_CHOOSE, self._asked, strict=True))
             about = describe(wanted, self._folders, allow_download=self._allow_download)
@@ -83,7 +84,7 @@ class Session:
                 about.path, device=device, dtype=dtype, allow_download=self._allow_download
             )
             self._model, self._about, self._preview = wanted, about, None
-            return perf_counter() - start
+            self._loading += perf_counter() - start
 
     def close(self) -> None:
         """Lets go of the model; the next run loads it again."""
@@ -127,7 +128,8 @@ class Session:
         machine cannot do.
         """
         with self._lock:
-            loading = self.warm(recipe.model)
+            self.warm(recipe.model)
+            loading, self._loading = self._loading, 0.0
             about, pipe = self._about, self._pipe
             assert about is not None
             recipe = about.with_size(recipe)
@@ -162,7 +164,11 @@ class Session:
                 verdicts=verdicts,
                 warnings=tuple(dict.fromkeys(warnings)),
                 timings={name: round(seconds, 3) for name, seconds in timings.items()},
-                scheduler=drawing.scheduler,
+                made={
+                    "scheduler": drawing.scheduler,
+                    "device": str(pipe.device),
+                    "dtype": str(pipe.dtype).removeprefix("torch."),
+                },
             )
 
     def _check_memory(self, recipe: Recipe, about: Model) -> None:

@@ -1,16 +1,17 @@
-"""A contact sheet: pictures in a grid, the prompt and a verdict under each."""
+"""A contact sheet: pictures in a grid, a title and quieter lines under each."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from math import ceil, gcd
+from dataclasses import dataclass
+from math import gcd
 from typing import TypeAlias
 from unicodedata import combining, normalize
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["contact_sheet", "printable"]
+__all__ = ["Cell", "cell_sheet", "contact_sheet", "printable"]
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -23,6 +24,15 @@ _GREEN, _RED = (30, 132, 73), (192, 57, 43)
 _MARGIN_PX, _GAP_PX, _LINE_PX = 28, 24, 20
 _CELL_PX = 256
 _MAX_LINES = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A picture, a title, and lines below it in a quieter ink."""
+
+    image: Image.Image
+    title: str
+    notes: Sequence[str] = ()
 
 
 def contact_sheet(
@@ -38,31 +48,40 @@ def contact_sheet(
             f"captions: {len(captions)} came for {len(images)} images; expected one each"
         )
     columns = columns or min(len(images), 5)
-    title, small = ImageFont.load_default(15), ImageFont.load_default(13)
     notes = verdicts or [""] * len(images)
-    texts = [
-        (_wrap(caption, title, _CELL_PX), _wrap(note, small, _CELL_PX))
-        for caption, note in zip(captions, notes, strict=True)
-    ]
-    text_px = _LINE_PX * max(len(above) + len(below) for above, below in texts)
-    cells = [_fit(image) for image in images]
-    rows = ceil(len(images) / columns)
-    cell_h = max(cell.height for cell in cells) + 12 + text_px
+    cells = [Cell(i, c, [note]) for i, c, note in zip(images, captions, notes, strict=True)]
+    return cell_sheet([cells[i : i + columns] for i in range(0, len(cells), columns)])
+
+
+def cell_sheet(rows: Sequence[Sequence[Cell | None]]) -> Image.Image:
+    """Draw rows of cells, None being an empty place; each row is as high as it needs."""
+    title, small = ImageFont.load_default(15), ImageFont.load_default(13)
+    columns = max(map(len, rows))
     width = 2 * _MARGIN_PX + columns * _CELL_PX + (columns - 1) * _GAP_PX
-    sheet = Image.new("RGB", (width, 2 * _MARGIN_PX + rows * cell_h + (rows - 1) * _GAP_PX), _PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for i, (cell, (above, below)) in enumerate(zip(cells, texts, strict=True)):
-        x = _MARGIN_PX + (i % columns) * (_CELL_PX + _GAP_PX)
-        y = _MARGIN_PX + (i // columns) * (cell_h + _GAP_PX)
-        sheet.paste(cell, (x, y))
-        y += cell.height + 12
-        for line in above:
-            _line(draw, (x, y), line, _INK, title)
-            y += _LINE_PX
-        for line in below:
-            _line(draw, (x, y), line, _GREY, small)
-            y += _LINE_PX
+    drawn = [[cell and _drawn(cell, title, small) for cell in row] for row in rows]
+    heights = [max(cell.height for cell in row if cell is not None) for row in drawn]
+    height = 2 * _MARGIN_PX + sum(heights) + (len(rows) - 1) * _GAP_PX
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    y = _MARGIN_PX
+    for row, row_px in zip(drawn, heights, strict=True):
+        for column, cell in enumerate(row):
+            if cell is not None:
+                sheet.paste(cell, (_MARGIN_PX + column * (_CELL_PX + _GAP_PX), y))
+        y += row_px + _GAP_PX
     return sheet
+
+
+def _drawn(cell: Cell, title: Font, small: Font) -> Image.Image:
+    picture = _fit(cell.image)
+    lines = [(line, _INK, title) for line in _wrap(cell.title, title, _CELL_PX)]
+    for note in cell.notes:
+        lines += [(line, _GREY, small) for line in _wrap(note, small, _CELL_PX)]
+    whole = Image.new("RGB", (_CELL_PX, picture.height + 12 + _LINE_PX * len(lines)), _PAPER)
+    whole.paste(picture, (0, 0))
+    draw = ImageDraw.Draw(whole)
+    for i, (line, ink, font) in enumerate(lines):
+        _line(draw, (0, picture.height + 12 + i * _LINE_PX), line, ink, font)
+    return whole
 
 
 def printable(text: str) -> str:
@@ -77,6 +96,8 @@ def _drawable(char: str) -> str:
         return " "
     if char in "–—":
         return "-"
+    if char in "“”":
+        return '"'
     return "" if combining(char) else f"<U+{ord(char):04X}>"
 
 

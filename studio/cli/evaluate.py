@@ -11,7 +11,8 @@ import typer
 from ..device import choose_device, choose_dtype
 from ..models import describe
 from ..pipelines.load import load
-from .options import AsJson, Device, Dtype, Guidance, ModelName, Quiet, Seed, Steps, progress_bar
+from .options import AsJson, Device, Dtype, Guidance, ModelName, Quiet, Seed, Steps
+from .progress import progress_bar
 
 __all__ = ["Suite", "evaluate"]
 

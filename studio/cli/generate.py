@@ -1,23 +1,21 @@
-"""`generate`: pictures from prompts."""
+"""`generate`: pictures from prompts, steered or not."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any
 
 import typer
 
-from ..gallery import Gallery
-from ..models import describe
 from ..recipe import Recipe
-from ..report import report
-from ..result import Result
+from ..stored import read_json, read_stored
 from .options import (
+    AllowDownload,
     AsJson,
     Device,
     Dtype,
+    Folders,
     Guidance,
     Height,
     ModelName,
@@ -27,17 +25,39 @@ from .options import (
     Seed,
     Steps,
     Width,
-    progress_bar,
 )
+from .pictures import new_session, picture_size, run_and_keep, summary
 
 __all__ = ["generate"]
 
 
 def generate(
+    ctx: typer.Context,
     prompt: Annotated[
-        list[str], typer.Option("--prompt", metavar="P", help="What to draw; repeat for more.")
-    ],
+        list[str] | None,
+        typer.Option("--prompt", metavar="P", help="What to draw; repeat for more."),
+    ] = None,
+    control: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--control",
+            metavar="NAME",
+            help='A control or preset by name, or as JSON: {"control": "keep_layout", …}.',
+        ),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A recipe as JSON, - for stdin, or a picture that carries one; other options "
+            "override it.",
+        ),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Also draw without controls, and say what differs.")
+    ] = False,
     model: ModelName = "emoji-sd",
+    models_dir: Folders = None,
     negative: Negative = "",
     seed: Seed = 0,
     steps: Steps = 30,
@@ -46,49 +66,76 @@ def generate(
     height: Height = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    allow_download: AllowDownload = False,
     out: Out = Path("out"),
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw one picture a prompt; more than one also make a contact sheet."""
-    size = None
+    given: dict[str, Any] = {} if recipe is None else _read(recipe)
+    asked: dict[str, Any] = {
+        "model": model,
+        "negative": negative,
+        "seed": seed,
+        "steps": steps,
+        "guidance": guidance,
+    }
+    given = {
+        **({} if recipe is not None else asked),
+        **given,
+        **{name: value for name, value in asked.items() if _was_said(ctx, name)},
+    }
+    if prompt:
+        given["prompts"] = tuple(prompt)
+    if "prompts" not in given:
+        raise typer.BadParameter("--prompt or --recipe is needed")
+    if control:
+        given["controls"] = tuple(
+            read_json(text, "control: it") if text.lstrip().startswith("{") else text
+            for text in control
+        )
+    session = new_session(str(given.get("model", model)), device, dtype, models_dir, allow_download)
     if width is not None or height is not None:
-        side = describe(model).image_size or 512
-        size = (side if height is None else height, side if width is None else width)
-    recipe = Recipe(
-        model=model,
-        prompts=tuple(prompt),
-        negative=negative,
-        seed=seed,
-        steps=steps,
-        guidance=guidance,
-        size=size,
-    )
-    from ..session import Session
-
-    gallery = Gallery(out)  # better to fail before the work than after it
-    with progress_bar("drawing", quiet=quiet) as progress:
-        session = Session(model, device=device, dtype=dtype)
-        result = session.run(recipe, progress=progress)
-    paths = gallery.save(result)
-    sheet = gallery.save_sheet(result) if len(paths) > 1 else None
-    if as_json:
-        print(json.dumps(report(result, paths), indent=2, ensure_ascii=False))
-    _summary(result, paths, sheet, sys.stderr if as_json else sys.stdout, quiet=quiet)
+        given["size"] = picture_size(session.model, width, height, models_dir)
+    made = Recipe.model_validate(given)
+    if compare and not made.controls:
+        raise ValueError("compare: the recipe has no controls to compare with; name a --control")
+    result, paths, sheet = run_and_keep(session, made, out, plain=compare, quiet=quiet)
+    summary(result, paths, sheet, as_json=as_json, quiet=quiet)
 
 
-def _summary(
-    result: Result, paths: tuple[Path, ...], sheet: Path | None, to: TextIO, *, quiet: bool
-) -> None:
-    for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if quiet:
-        return
-    for i, (prompt, path) in enumerate(zip(result.recipe.prompts, paths, strict=True)):
-        print(f"{path}\n  prompt  {prompt!r}", file=to)
-        if result.verdicts is not None:
-            print(f"  judge   {result.verdicts[i].score.text()}", file=to)
-    if sheet is not None:
-        print(f"{sheet}\n  all of them on one sheet", file=to)
-    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.timings.items())
-    print(spent, file=to)
+def _was_said(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The recipe in a JSON file, on stdin, or in a picture."""
+    if name == "-":
+        data = sys.stdin.buffer.read(_LARGEST + 1)
+    else:
+        path = Path(name)
+        if not path.is_file():
+            raise ValueError(f"recipe: {name!r} is no file; expected JSON or a picture")
+        with path.open("rb") as file:
+            if file.read(1) not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
+                stored = read_stored(path)
+                if stored.recipe is None:
+                    raise ValueError(f"recipe: {name!r}: {'; '.join(stored.notes)}")
+                return dict(stored.recipe)
+            file.seek(0)
+            data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"recipe: {name!r} has more than {_LARGEST} bytes")
+    try:
+        found = read_json(data.decode("utf-8-sig"), f"recipe: {name!r}")
+    except UnicodeDecodeError:
+        raise ValueError(f"recipe: {name!r} is neither JSON in UTF-8 nor a picture") from None
+    if isinstance(found, dict) and isinstance(found.get("recipe"), dict):
+        found = found["recipe"]  # what --json printed
+    if not isinstance(found, dict):
+        raise ValueError(f"recipe: {name!r} is no JSON object")
+    return found
+
+
+_LARGEST = 2**20

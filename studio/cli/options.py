@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 __all__ = [
+    "AllowDownload",
     "AsJson",
     "Device",
     "Dtype",
+    "Folders",
     "Guidance",
     "Height",
     "ModelName",
@@ -25,14 +22,32 @@ __all__ = [
     "Seed",
     "Steps",
     "Width",
-    "progress_bar",
+    "Words",
+    "words_of",
 ]
 
 ModelName = Annotated[
-    str, typer.Option("--model", metavar="M", help='"emoji-sd" or a diffusers folder.')
+    str,
+    typer.Option(
+        "--model", metavar="M", help='"emoji-sd", a diffusers folder or a .safetensors file.'
+    ),
+]
+Folders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--models-dir",
+        metavar="DIR",
+        envvar="ATTENTION_STUDIO_MODELS",
+        help="Folder in which models are found by name; repeatable.",
+    ),
+]
+AllowDownload = Annotated[
+    bool, typer.Option("--allow-download", help="Fetch what is not on this machine.")
 ]
 Negative = Annotated[str, typer.Option(help="What the picture should not show.")]
-Seed = Annotated[int, typer.Option(help="Seed of the first picture; picture i has seed + i.")]
+Seed = Annotated[
+    int, typer.Option(help="Of the first picture; picture i has seed + i, edits their source's.")
+]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale; 1 switches it off.")]
 Width = Annotated[int | None, typer.Option(help="Pixels; the model's own when not given.")]
@@ -45,25 +60,11 @@ Dtype = Annotated[
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the pictures.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary.")]
+Words = Annotated[
+    str, typer.Option("--words", metavar="a,b", help="Words whose heat maps are drawn.")
+]
 
 
-@contextmanager
-def progress_bar(title: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr; nothing moves where stderr is no terminal, so that logs stay short."""
-    console = Console(file=sys.stderr)
-    columns = (TextColumn(title), BarColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f}"))
-    with Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=quiet or not console.is_terminal,
-    ) as bar:
-        task = bar.add_task(title, total=None, start=False)
-
-        def report(done: int, total: int) -> None:
-            if done == 1:
-                bar.start_task(task)
-            bar.update(task, completed=done, total=total)
-
-        yield report
+def words_of(text: str) -> tuple[str, ...]:
+    """Words between commas, each once."""
+    return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))

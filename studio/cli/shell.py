@@ -14,11 +14,15 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
+from ..device import UnavailableError
+
 __all__ = ["Shell", "sentence"]
 
 USAGE, ENVIRONMENT, INTERRUPTED = 2, 3, 130
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, wherever typer keeps it
+
+_LONGEST = 2000
 
 
 class Shell(TyperGroup):
@@ -52,26 +56,45 @@ class Shell(TyperGroup):
 
 
 def sentence(error: Exception) -> str:
-    """One line that says what is wrong."""
+    """One line that says what is wrong; what came from outside cannot steer the terminal."""
     if isinstance(error, ValidationError):
-        return "; ".join(_field(problem) for problem in error.errors())
-    if isinstance(error, UsageError):
-        return f"{error.format_message()} (see --help)"
-    if isinstance(error, ValueError):
-        return " ".join(str(error).split())
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text} (attention-studio --debug … shows where)"
+        text = "; ".join(_problem(problem) for problem in error.errors())
+    elif isinstance(error, UsageError):
+        text = f"{error.format_message()} (see --help)"
+    elif isinstance(error, ValueError | UnavailableError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = f"{type(error).__name__}: {error} (attention-studio --debug … shows where)"
+    line = "".join(char if char.isprintable() else " " for char in text)
+    line = " ".join(line.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
 
 
-def _field(problem: Any) -> str:
-    name, *rest = problem["loc"]
-    if name == "size" and rest:
-        name = ("height", "width")[rest[0]]
+def _problem(problem: Any) -> str:
+    """A sentence for one entry of pydantic's list."""
+    name, said = _place(problem["loc"]), problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":  # one of ours, which says what came
+        return f"{name}: {said}" if name else said
+    if problem["type"] == "missing":
+        return f"{name}: it is needed and did not come"
     came = repr(problem["input"])
     came = came if len(came) <= 60 else came[:60] + "…"
-    return f"{name}: {came} came; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    return f"{name or 'recipe'}: {came} came; {said[0].lower()}{said[1:]}"
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Such as "steps", "height", "controls[1].keep_layout.during"."""
+    if loc[:1] == ("size",) and len(loc) > 1:
+        return ("height", "width")[int(loc[1])]
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc]
+    return "".join(parts).removeprefix(".")
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    print(f"attention-studio: {text}", file=sys.stderr)
+    try:
+        print(f"attention-studio: {text}", file=sys.stderr)
+    except UnicodeEncodeError:  # an old terminal
+        print(f"attention-studio: {text!a}", file=sys.stderr)
     sys.exit(code)
