@@ -13,7 +13,7 @@ from .specialization import Specialization
 
 __all__ = ["check"]
 
-HEAD = "  sm tensor  regs stack spill shared KiB async 16-byte narrow"
+HEAD = "  sm tensor  regs stack spill shared KiB async 16-byte narrow B tiny"
 
 
 def check(
@@ -83,5 +83,6 @@ def _row(figures: Figures) -> str:
     return (
         f"  {figures.arch:2} {figures.tensor_core:6} {figures.registers:5} "
         f"{figures.stack_bytes:5} {figures.spill_bytes:5} {figures.shared_bytes / 1024:10.1f} "
-        f"{figures.async_copies:5} {figures.wide_loads:7} {figures.narrow_loads:6}"
+        f"{figures.async_copies:5} {figures.wide_loads:7} {figures.narrow_bytes:8} "
+        f"{figures.tiny_loads:4}"
     )

@@ -32,14 +32,15 @@ class Figures:
     shared_bytes: int  # a block, what the kernel asks for
     async_copies: int  # global to shared memory
     wide_loads: int  # of 16 bytes and more, copies included
-    narrow_loads: int
+    narrow_bytes: int  # that a thread loads in smaller pieces
+    tiny_loads: int  # of 1 or 2 bytes: what is loaded when an alignment is not known
     serialized: str = ""  # why ptxas waits for each wgmma; empty when it does not
 
 
 def read(name: str, arch: int, *, ptx: str, log: str, shared_bytes: int) -> Figures:
     """Figures from the PTX, from the log of `ptxas -v`, and from the shared memory asked for."""
     copies = [16 if cg or bulk else int(size, 0) for cg, size, bulk in COPY.findall(ptx)]
-    loads = [int(count or 1) * int(bits) // 8 for count, bits in LOAD.findall(ptx)]
+    sizes = copies + [int(count or 1) * int(bits) // 8 for count, bits in LOAD.findall(ptx)]
     registers, frame = REGISTERS.search(log), FRAME.search(log)
     if registers is None or frame is None:
         raise ValueError(f"log: no registers and stack frame of {name} in {log!r}")
@@ -54,7 +55,8 @@ def read(name: str, arch: int, *, ptx: str, log: str, shared_bytes: int) -> Figu
         spill_bytes=stored + loaded,
         shared_bytes=shared_bytes,
         async_copies=len(copies),
-        wide_loads=sum(size >= 16 for size in (*copies, *loads)),
-        narrow_loads=sum(size < 16 for size in (*copies, *loads)),
+        wide_loads=sum(size >= 16 for size in sizes),
+        narrow_bytes=sum(size for size in sizes if size < 16),
+        tiny_loads=sum(size <= 2 for size in sizes),
         serialized=serialized[1] if serialized else "",
     )

@@ -32,10 +32,12 @@ def violations(spec: Specialization, found: Figures) -> list[str]:
             broken.append(f"wgmma one at a time, expected a pipeline: {found.serialized}")
         if not found.async_copies:
             broken.append("no asynchronous copy to shared memory, expected some")
-        if found.narrow_loads >= found.wide_loads:
+        if found.tiny_loads:
+            broken.append(f"{found.tiny_loads} loads of 1 or 2 bytes, expected none")
+        if found.narrow_bytes > 8 * found.wide_loads:  # half of what wide loads bring
             broken.append(
-                f"{found.wide_loads} loads of 16 bytes and {found.narrow_loads} narrower ones, "
-                f"expected mostly 16 bytes"
+                f"{found.narrow_bytes} bytes in narrow loads and {found.wide_loads} loads of 16 "
+                f"bytes, expected most in wide ones"
             )
     return [_line(found, what) for what in broken]
 

@@ -39,13 +39,13 @@ SLOW = (
     "due to insufficient register resources for the wgmma pipeline in the function 'f' in line 1"
 )
 SPEC = Specialization("k", None, {"q": "*bf16", "D": "constexpr"}, {"D": 64}, ("q",))
-FINE = Figures("k", 90, "wgmma", 168, 0, 0, 96 * 1024, 64, 80, 2)
+FINE = Figures("k", 90, "wgmma", 168, 0, 0, 96 * 1024, 64, 80, 8, 0)
 
 
 def test_figures_are_read_from_ptx_and_log() -> None:
     found = read("k", 90, ptx=PTX, log=LOG + SLOW, shared_bytes=7)
     assert (found.tensor_core, found.async_copies) == ("wgmma", 3)
-    assert (found.wide_loads, found.narrow_loads) == (4, 3)
+    assert (found.wide_loads, found.narrow_bytes, found.tiny_loads) == (4, 10, 1)
     assert (found.registers, found.stack_bytes, found.spill_bytes) == (255, 232, 516)
     assert found.serialized == "insufficient register resources for the wgmma pipeline"
     assert read("k", 80, ptx="mma.sync.aligned", log=LOG, shared_bytes=0).tensor_core == "mma"
@@ -63,7 +63,8 @@ def test_figures_are_read_from_ptx_and_log() -> None:
         ({"tensor_core": "mma"}, "tensor cores by mma, expected wgmma"),
         ({"serialized": "reasons"}, "expected a pipeline: reasons"),
         ({"async_copies": 0}, "no asynchronous copy"),
-        ({"narrow_loads": 80}, "80 loads of 16 bytes and 80 narrower"),
+        ({"tiny_loads": 1}, "1 loads of 1 or 2 bytes"),
+        ({"narrow_bytes": 641}, "641 bytes in narrow loads and 80 loads of 16"),
     ],
 )
 def test_each_rule_has_its_line(changed: dict[str, object], said: str) -> None:
@@ -73,7 +74,7 @@ def test_each_rule_has_its_line(changed: dict[str, object], said: str) -> None:
 
 
 def test_a_kernel_without_matrices_needs_no_tensor_cores() -> None:
-    plain = replace(FINE, tensor_core="none", async_copies=0, wide_loads=0)
+    plain = replace(FINE, tensor_core="none", async_copies=0, tiny_loads=9)
     assert violations(replace(SPEC, attention=False), plain) == []
     assert violations(replace(SPEC, attention=False), replace(plain, stack_bytes=16))
 
@@ -129,7 +130,7 @@ def test_real_kernels_that_keep_the_rules_pass(compiled: dict[str, str]) -> None
         ("spills", "bytes spilled, expected 0"),
         ("spills", "wgmma one at a time"),
         ("unaligned", "no asynchronous copy"),
-        ("unaligned", "0 loads of 16 bytes"),
+        ("unaligned", "96 loads of 1 or 2 bytes"),
         ("large", "bytes of shared memory, expected at most 232448"),
         ("no matrix", "tensor cores by none, expected wgmma"),
         ("wrong", "does not compile: at 3:17: … arange's range must be a power of 2"),
