@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .. import inputs
+from ..inputs.triton import interprets
 from . import triton as kernels
 from .plan import Plan, parts_of
 from .settings import Setting, arch_of, block_of
@@ -64,7 +66,7 @@ def launched(
     """Constants and launch options for these tensors."""
     tests = (test.limit is not None, test.see is not None)
     chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), tests, bias is not None)
-    chosen["EMULATE"] = q.dtype == torch.bfloat16 and kernels.interpreted()
+    chosen["EMULATE"] = q.dtype == torch.bfloat16 and interprets()
     return {**chosen, "num_warps": setting.warps, "num_stages": setting.stages[1]}
 
 
@@ -83,8 +85,7 @@ def forward(
         raise ValueError(f"scale: came {scale}, expected a number above 0")
     B, H, N, D = q.shape
     rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
-    out = torch.empty_like(q)
-    lse = q.new_empty(B, H, N, dtype=torch.float32)
+    out, lse = inputs.empty_outputs(q)
     parts = parts_of(plan, N, setting.run, B * H)
     padded = plan.split * rows
     part_out = lse.new_empty(parts, B * H, padded, block_of(D))

@@ -83,17 +83,18 @@ def bit_lists(
 ) -> Lists:
     """Lists from int32 bits per token ([1 or B, tokens]) of (tiles, shape) owners over others.
 
-    disc: WHOLE, PART or NONE of every pair by another rule that holds as well. [owners, others].
+    disc: WHOLE, PART or NONE by a rule that must hold as well, for the first owners and others.
     """
     owner_any, owner_all = _words(own_bits, *own, absent=-1)
     other_any, other_all = _words(other_bits, *other, absent=0)
     met = owner_any[:, :, None] & other_any[:, None, :] != 0
     full = owner_all[:, :, None] & other_all[:, None, :] != 0
-    kinds = torch.where(full, WHOLE, torch.where(met, PART, NONE))
+    kinds = torch.where(full, WHOLE, torch.where(met, PART, NONE)).to(torch.uint8)
     if disc is not None:
-        kinds = torch.maximum(kinds, disc.to(kinds))
+        some = kinds[:, : disc.shape[0], : disc.shape[1]]
+        some.copy_(torch.maximum(some, disc))
     batch, owners, others = kinds.shape
-    order = kinds.to(torch.uint8).sort(2, stable=True).indices.int()
+    order = kinds.sort(dim=2, stable=True).indices.int()
     start = torch.arange(batch * owners, device=kinds.device).view(batch, owners) * others
     middle = start + (kinds == WHOLE).sum(2)
     stop = middle + (kinds == PART).sum(2)

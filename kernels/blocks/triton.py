@@ -7,7 +7,8 @@ Online softmax in base 2 (Milakov and Gimelshein 2018, arXiv:1805.02867; Dao 202
 arXiv:2307.08691). Hidden scores are −2^100, never −inf: a row that has met only hidden keys
 collects ones, which the first real score rescales by exp2(−2^100 · scale − m) = 0; a row that
 never meets one is recognised at the end. A power of two, because its product with the scale is
-exact: in the fused exp2(s · scale − m) a rounded product would leave 1e22 and overflow. A job meets, in this order,
+exact: in the fused exp2(s · scale − m) a rounded product would leave 1e22 and overflow.
+A job meets, in this order,
 
     a run of keys      [text; for a text query all keys, split into parts that are merged after]
     whole tiles        [no test]
@@ -26,7 +27,7 @@ import triton
 import triton.language as tl
 
 __all__ = [
-    "advance", "bias_of", "fetch", "forward_kernel", "interpreted", "job_of", "merge_kernel",
+    "advance", "bias_of", "fetch", "forward_kernel", "job_of", "merge_kernel",
     "near", "places", "share",
 ]  # fmt: skip
 
@@ -321,8 +322,3 @@ def merge_kernel(
         mask=exists[:, None] & (column < D)[None, :],
     )
     tl.store(lse + head.to(tl.int64) * queries + row, lse2 * LN2, mask=exists)
-
-
-def interpreted() -> bool:
-    """Whether the kernels run in Triton's interpreter rather than on a device."""
-    return not isinstance(forward_kernel, triton.runtime.JITFunction)

@@ -48,8 +48,4 @@ def backward(
 def _plan(kind: str, q: Tensor, layout: DiscLayout) -> tuple[Plan, Setting]:
     near = layout.radius < NEAR
     chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
-    plan = disc_plan(
-        *(layout.grids, layout.text, layout.pooled, layout.limit),
-        *(chosen.own, chosen.other, kind == "key", q.device),
-    )
-    return plan, chosen
+    return disc_plan(layout, chosen.own, chosen.other, kind == "key", q.device), chosen

@@ -60,7 +60,7 @@ def query_gradient(given: Inputs, plan: Plan, setting: Setting, test: Test) -> T
     q, k, v, dout = given.q, given.k, given.v, given.dout
     B, H, N, D = q.shape
     rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
-    dq = torch.empty_like(q)
+    dq = q.new_empty(q.shape)
     parts = parts_of(plan, N, setting.run, B * H)
     part = given.lse2.new_empty(parts, B, H, plan.split * rows, block_of(D))
     see, own = (plan.jobs if x is None else x for x in (test.see, test.own))
@@ -86,7 +86,7 @@ def key_gradients(
     B, H, N, D = q.shape
     S = k.shape[2]
     rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
-    dk, dv = torch.empty_like(k), torch.empty_like(v)
+    dk, dv = k.new_empty(k.shape), v.new_empty(v.shape)
     dbias = given.lse2.new_empty(B, H, S if given.bias is not None else 0)
     parts = parts_of(plan, N, setting.run, B * H)
     part_k = given.lse2.new_empty(parts, B, H, plan.split * rows, block_of(D))

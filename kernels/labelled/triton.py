@@ -1,0 +1,68 @@
+"""Labelled attention on a GPU: tiles that share no bit are skipped, those that all share are free.
+
+ours: lists of tiles are made on the device from the OR and the AND of each tile's bits, with room
+for every tile, so that the host never waits; see blocks/lists.py.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..blocks import launch
+from ..blocks.backward import launch as gradients
+from ..blocks.plan import Plan, bits_plan
+from ..blocks.settings import NEAR, Setting, setting
+from ..disc.layout import DiscLayout
+
+__all__ = ["backward", "forward"]
+
+
+def forward(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    see: Tensor,
+    own: Tensor,
+    scale: float,
+    key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
+) -> tuple[Tensor, Tensor]:
+    """out and lse; see api.py."""
+    test = _test(see, own, disc)
+    plan, chosen = _plan("forward", q, (see, own), disc)
+    return launch.forward(q, k, v, plan, chosen, scale, key_bias, test)
+
+
+def backward(
+    dout: Tensor,
+    dlse: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    see: Tensor,
+    own: Tensor,
+    scale: float,
+    key_bias: Tensor | None,
+    disc: DiscLayout | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """dq, dk, dv in their types, dbias [B, H, S] fp32 or None."""
+    test = _test(see, own, disc)
+    given = gradients.inputs(dout, dlse, q, k, v, out, lse, scale, key_bias)
+    dq = gradients.query_gradient(given, *_plan("query", q, (see, own), disc), test)
+    return dq, *gradients.key_gradients(given, *_plan("key", q, (own, see), disc), test)
+
+
+def _test(see: Tensor, own: Tensor, disc: DiscLayout | None) -> launch.Test:
+    see, own = (x if x.stride(1) == 1 else x.contiguous() for x in (see, own))
+    return launch.Test(None if disc is None else disc.limit, see, own)
+
+
+def _plan(
+    kind: str, q: Tensor, bits: tuple[Tensor, Tensor], disc: DiscLayout | None
+) -> tuple[Plan, Setting]:
+    """bits: of the tiles that own programs, of the tiles they meet."""
+    near = disc is not None and disc.radius < NEAR
+    chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
+    return bits_plan(*bits, chosen.own, chosen.other, disc, kind == "key"), chosen
