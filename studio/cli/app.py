@@ -7,9 +7,13 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .bench import bench
+from .edit import edit
 from .evaluate import evaluate
 from .generate import generate
+from .maps import maps
 from .models import models
+from .replay import replay
 from .shell import Shell
 from .train import train
 
@@ -24,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (models, generate, train, evaluate):
+for command in (models, generate, edit, maps, replay, train, evaluate, bench):
     app.command()(command)
 
 

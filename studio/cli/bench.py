@@ -1,0 +1,143 @@
+"""`bench`: how fast the kernels are, beside what one would run instead."""
+
+from __future__ import annotations
+
+import re
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..device import choose_device, choose_dtype
+from .options import AsJson, Device, Dtype, Quiet
+
+__all__ = ["Work", "bench"]
+
+
+class Work(StrEnum):
+    """What can be timed."""
+
+    disc = "disc"
+    labelled = "labelled"
+    maps = "maps"
+
+
+class Impl(StrEnum):
+    """Implementations of our kernels."""
+
+    auto = "auto"
+    tiled = "tiled"
+    triton = "triton"
+    reference = "reference"
+
+
+def bench(
+    work: Annotated[
+        Work,
+        typer.Argument(
+            help="disc: windows of the image; labelled: groups; maps: recording word maps."
+        ),
+    ],
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HxW",
+            help="Image tokens; repeatable. Default: CUDA 256x256, CPU 64x64 (maps: 64x64, 32x32).",
+        ),
+    ] = None,
+    radius: Annotated[
+        list[float] | None, typer.Option(help="disc: tokens; repeatable. Default: 8.")
+    ] = None,
+    heads: Annotated[int | None, typer.Option(help="Default: CUDA 24, CPU 2.")] = None,
+    head_dim: Annotated[int | None, typer.Option(help="Default: CUDA 128, CPU 64.")] = None,
+    text: Annotated[int | None, typer.Option(help="Tokens. Default: CUDA 512, CPU 77.")] = None,
+    batch: Annotated[int, typer.Option(help="Pictures.")] = 1,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default: torch's own choice.")
+    ] = None,
+    impl: Annotated[Impl, typer.Option(help="Of our kernel.")] = Impl.auto,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="a,b,…",
+            help="disc: dense, flex, flex-tiled, natten; labelled: dense, mask, flex; maps: "
+            "attention, eager. Default: all, on a CPU without flex, which compiles for a minute.",
+        ),
+    ] = None,
+    backward: Annotated[bool, typer.Option("--backward", help="Time backward as well.")] = False,
+    extrapolate_dense: Annotated[
+        int,
+        typer.Option(
+            metavar="ROWS",
+            help="Time dense attention on so many query rows and scale; 0: on all. Rows say so.",
+        ),
+    ] = 0,
+    repetitions: Annotated[
+        int | None, typer.Option(min=1, help="Turns. Default: CUDA 21, CPU 11.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Append the rows.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check results against the reference on a small case, then time; every gap says why."""
+    import torch
+
+    from ..bench import SUITES, Case, append_csv, measure, table, to_json
+    from ..bench.stamp import stamp
+
+    place = torch.device(choose_device(device))
+    gpu = place.type == "cuda"
+    if threads is not None:
+        torch.set_num_threads(threads)
+    suite = SUITES[work.value]
+    side = "256x256" if gpu and work != Work.maps else "64x64"
+    side = "32x32" if work == Work.maps and not gpu else side
+    rows = []
+    for size in grid or [side]:
+        for reach in radius or [8.0]:
+            case = Case(
+                grid=_size(size),
+                text=(512 if gpu else 77) if text is None else text,
+                radius=reach,
+                heads=(24 if gpu else 2) if heads is None else heads,
+                head_dim=(128 if gpu else 64) if head_dim is None else head_dim,
+                dtype=choose_dtype(dtype) or (torch.bfloat16 if gpu else torch.float32),
+                device=place,
+                batch=batch,
+                backward=backward,
+                impl=impl.value,
+                against=suite.default_rivals(place.type) if against is None else _names(against),
+                dense_rows=extrapolate_dense,
+            )
+            rows += measure(
+                suite,
+                case,
+                repetitions=repetitions or (21 if gpu else 11),
+                say=(lambda _: None) if quiet else (lambda line: print(line, file=sys.stderr)),
+            )
+    facts = stamp(place)
+    if csv is not None:
+        append_csv(csv, rows, facts)
+    if as_json:
+        print(to_json(rows, facts))
+    else:
+        Console(width=None if sys.stdout.isatty() else 200).print(table(rows, facts))
+    ours = [row for row in rows if row.implementation == rows[0].implementation]
+    if any(row.ms_median is None for row in ours):
+        raise typer.Exit(1)
+
+
+def _size(grid: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)x(\d+)", grid)
+    if found is None:
+        raise ValueError(f"grid: {grid!r} came; expected height x width, like 64x64")
+    return int(found[1]), int(found[2])
+
+
+def _names(against: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in against.split(",") if name.strip())
