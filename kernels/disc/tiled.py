@@ -43,7 +43,7 @@ def forward(
         keys, see = _keys(k, v, key_bias, labels, part), _see(labels, part)
         for strip in strips(layout):
             groups = None if see is None else _copy(strip.rows(see), wide)
-            rows = Rows.of(_copy(strip.rows(q[part]), wide).mul_(scale), groups)
+            rows = Rows.of(_take(strip, part, wide, q).mul_(scale), groups)
             for start, length in strip.whole:
                 rows.see_all(keys.at(slice(start, start + length)))
             for window in strip.windows:
@@ -78,13 +78,15 @@ def backward(
         keys, see = _keys(k, v, key_bias, labels, part), _see(labels, part)
         into = KeyGradients.zeros(keys.k.shape, lse, dbias is not None)
         for strip in strips(layout):
-            given = [q, dout, None if dlse is None else dlse[..., None], out, lse[..., None]]
-            mine = [None if x is None else x[part] for x in given]
-            x, up, up_lse, found, level, groups = (
-                None if x is None else _copy(strip.rows(x), lse.dtype) for x in [*mine, see]
+            take = partial(_take, strip, part, lse.dtype)
+            rows = RowGradients.of(
+                take(q).mul_(scale),
+                take(dout),
+                None if dlse is None else take(dlse[..., None]),
+                take(out),
+                take(lse[..., None]),
+                None if see is None else _copy(strip.rows(see), lse.dtype),
             )
-            assert x is not None and up is not None and found is not None and level is not None
-            rows = RowGradients.of(x.mul_(scale), up, up_lse, found, level, groups)
             for start, length in strip.whole:
                 seen = slice(start, start + length)
                 rows.saw_all(keys.at(seen), into.at(seen))
@@ -144,6 +146,10 @@ def _see(labels: Labels | None, part: Part) -> Tensor | None:
 def _of_picture(bits: Tensor, part: Part) -> Tensor:
     """[1, tokens, 1] of bits [B or 1, tokens]."""
     return bits[part[0] % bits.shape[0]][None, :, None]
+
+
+def _take(strip: Strip, part: Part, dtype: torch.dtype, x: Tensor) -> Tensor:
+    return _copy(strip.rows(x[part]), dtype)
 
 
 def _near(keys: Keys, window: Window, dtype: torch.dtype) -> Keys:

@@ -1,8 +1,8 @@
 """What the attention functions accept and return: checks, and which implementation runs."""
 
 from .bias import expanded
-from .choose import choose, module
 from .grads import empty_gradients, empty_outputs, incoming
+from .implementation import choose, module
 from .tensors import check
 
 __all__ = [

@@ -25,7 +25,7 @@ def forward(
     for rows in _pieces(q, k):
         scores = _scores(q[:, :, rows], k, visible(rows), scale, key_bias)
         lse = scores.logsumexp(-1)
-        probs = _probs(scores, lse)
+        probs = scores.softmax(-1).masked_fill((lse == -torch.inf)[..., None], 0.0)
         outs.append((probs @ v.to(probs.dtype)).to(q.dtype))
         lses.append(lse)
     return torch.cat(outs, 2), torch.cat(lses, 2)
@@ -48,7 +48,8 @@ def backward(
     dbias = None if key_bias is None else lse.new_zeros(k.shape[:-1])
     for rows in _pieces(q, k):
         scores = _scores(q[:, :, rows], k, visible(rows), scale, key_bias)
-        probs = _probs(scores, lse[:, :, rows])
+        seen = lse[:, :, rows, None]  # −inf where only −inf scores are: those give 0
+        probs = (scores - seen.masked_fill(seen == -torch.inf, 0.0)).exp()
         up = dout[:, :, rows].to(lse.dtype)
         dprobs = up @ v.to(lse.dtype).mT
         delta = (probs * dprobs).sum(-1, keepdim=True)
@@ -74,8 +75,3 @@ def _scores(q: Tensor, k: Tensor, visible: Tensor, scale: float, key_bias: Tenso
     if key_bias is not None:
         scores = scores + key_bias[:, :, None]
     return scores.masked_fill(~visible, -torch.inf)
-
-
-def _probs(scores: Tensor, lse: Tensor) -> Tensor:
-    """A row that sees nothing has the LSE −inf and probabilities 0."""
-    return (scores - lse.masked_fill(lse == -torch.inf, 0.0)[..., None]).exp()
