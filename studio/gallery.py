@@ -110,15 +110,13 @@ class Gallery:
                 continue
             if stored.recipe is not None and stored.origin == "attention-studio":
                 created = path.stat().st_mtime
-                name = re.search(r"([0-9a-f]{8})(?:-plain)?\.png$", path.name)
-                run = name[1] if name else stored.recipe.digest
                 prompt = stored.recipe.prompts[stored.index]
                 entries.append(
                     Entry(
                         path,
                         created,
-                        run,
-                        stored.index,
+                        stored.run,
+                        stored.number,
                         stored.role,
                         prompt,
                         stored.recipe.model,
@@ -150,6 +148,8 @@ class Gallery:
             "recipe": recipe.model_dump(mode="json"),
             "index": index,
             "role": role,
+            "run": of.digest,
+            "number": at,
             "versions": versions(),
             "made": dict(result.made),
         }

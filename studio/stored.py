@@ -29,6 +29,8 @@ class Stored:
 
     recipe:   None when there is nothing that makes one; `notes` say why.
     index:    which of the recipe's pictures it is.
+    run, number: digest of the recipe it was drawn for, and its place among those pictures; a "plain"
+              picture has another recipe than its run.
     role:     "picture", "source", "edit", or "plain" for one without controls.
     origin:   whose text it was: ours, a web UI's, or nobody's.
     versions: of the libraries that drew it.
@@ -40,6 +42,8 @@ class Stored:
     picture: PictureFile
     recipe: Recipe | None
     index: int = 0
+    run: str = ""
+    number: int = 0
     role: str = "picture"
     origin: Literal["attention-studio", "web-ui", "none"] = "none"
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -97,13 +101,15 @@ def _ours(file: PictureFile, record: Any) -> Stored:
             f"{ALGORITHM_VERSION}"
         )
     recipe = Recipe.model_validate(record["recipe"])
-    index = record.get("index")
+    index, number = record.get("index"), record.get("number")
     if not isinstance(index, int) or not 0 <= index < len(recipe.prompts):
         raise ValueError(f"picture: it says it is picture {index!r:.40} of its recipe")
     return Stored(
         file,
         recipe,
         index,
+        str(record.get("run", recipe.digest))[:8],
+        number if isinstance(number, int) else index,
         str(record.get("role", "picture"))[:20],
         "attention-studio",
         _texts(record.get("versions")),
