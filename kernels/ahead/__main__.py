@@ -28,7 +28,10 @@ def main() -> int:
 
 def shipped() -> list[Specialization]:
     """Every kernel in every configuration: each `triton.py` under kernels/ is named here."""
-    return []
+    from ..maps import triton as maps
+    from ..merge import triton as merge
+
+    return [*maps.specializations(), *merge.specializations()]
 
 
 if __name__ == "__main__":

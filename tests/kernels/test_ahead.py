@@ -105,6 +105,16 @@ def test_constants_and_alignment_name_real_arguments() -> None:
         replace(SPEC, divisible=("D",))
 
 
+def test_every_kernel_that_says_how_it_is_launched_is_checked(root: Path) -> None:
+    """`shipped` names them one by one, without import magic; here none is forgotten."""
+    kernels = root / "kernels"
+    named = (kernels / "ahead" / "__main__.py").read_text(encoding="utf-8")
+    for path in kernels.rglob("triton.py"):
+        if "\ndef specializations(" in path.read_text(encoding="utf-8"):
+            folder = path.parent.relative_to(kernels).as_posix().replace("/", ".")
+            assert f"from ..{folder} import triton" in named
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Broken rules of real kernels, by case; the interpreter must be off, hence the process."""
