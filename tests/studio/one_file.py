@@ -1,4 +1,4 @@
-"""Writes a small Stable Diffusion 1.x folder as one file, with the names its authors gave tensors."""
+"""Writes a small Stable Diffusion 1.x folder as one file, with its authors' names of tensors."""
 
 from __future__ import annotations
 

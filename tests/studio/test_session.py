@@ -172,11 +172,11 @@ def test_what_does_not_fit_is_refused_before_it_runs(
     needed = session.estimate(edit_recipe)
     assert session.estimate(edit_recipe.model_copy(update={"size": (64, 64)})) == 4 * needed
     monkeypatch.setattr("attention_studio.session.free_bytes", lambda device: needed - 1)
-    with pytest.raises(UnavailableError, match="memory: .* choose a smaller size"):
+    with pytest.raises(UnavailableError, match=r"memory: .* choose a smaller size"):
         session.run(edit_recipe)
 
 
 def test_latents_that_are_no_numbers_are_never_a_picture() -> None:
     watch = Watch(1, 1)
-    with pytest.raises(UnavailableError, match="step 1: .* float32"):
+    with pytest.raises(UnavailableError, match=r"step 1: .* float32"):
         watch(None, 0, None, {"latents": torch.tensor([float("nan")])})
