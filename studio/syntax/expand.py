@@ -25,6 +25,7 @@ __all__ = ["Expanded", "apply_syntax", "to_recipe_parts"]
 Spec = dict[str, Any]
 Interval = tuple[float, float]
 
+_MOST_STAGES = 64  # what a recipe takes
 _FOREIGN = (
     (re.compile(r"(?<!\S)(?:AND|BREAK)(?!\S)"), "{} is a word like others here"),
     (re.compile(r"<(?:lora|lyco|hypernet):[^<>]{0,200}>"), "{} loads nothing here: text"),
@@ -73,7 +74,11 @@ def _expanded(
 ) -> Expanded:
     """runs: the stages of each prompt; in the text of its first one words are looked up."""
     weighed, more = reweighting(runs, is_edit=is_edit)
-    later = [[[stage.start, stage.text] for stage in stages[1:]] for stages in runs]
+    later = [
+        [[stage.start, stage.text] for stage in stages[1 : _MOST_STAGES + 1]] for stages in runs
+    ]
+    if any(len(stages) > _MOST_STAGES + 1 for stages in runs):
+        said.append(f"a prompt changes more than {_MOST_STAGES} times; then it stays as it is")
     scheduled = [{"control": "schedule_prompt", "later": later}] if any(later) else []
     return Expanded(
         prompts=tuple(stages[0].text for stages in runs),

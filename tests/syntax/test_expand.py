@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from attention_studio.build import build
 from attention_studio.edit_recipe import edit_recipe
 from attention_studio.recipe import Recipe
 from attention_studio.syntax import Expanded, apply_syntax, parse, to_recipe_parts
@@ -24,8 +25,9 @@ def weigh(prompts: list[int], during: list[float] = ALWAYS, **weights: float) ->
 
 def expand(*prompts: str, **more: Any) -> Expanded:
     found = apply_syntax(prompts, steps=10, **more)
-    plain = [spec for spec in found.controls if spec["control"] != "schedule_prompt"]
-    Recipe(prompts=found.prompts, controls=plain, steps=10)  # it takes them
+    recipe = Recipe(prompts=found.prompts, controls=found.controls, steps=10)
+    for prompt in [None] if recipe.is_edit else range(len(found.prompts)):
+        build(recipe, prompt)
     return found
 
 
@@ -179,6 +181,13 @@ def test_a_recipe_takes_so_many_phrases() -> None:
     found = expand(" ".join(f"(w{i}:1.5)" for i in range(70)))
     assert len(found.controls[0]["weights"]) == 64
     assert found.warnings == ("more than 64 phrases are weighed; the others get no weight",)
+
+
+def test_a_recipe_takes_so_many_changes() -> None:
+    found = apply_syntax(["[a|b]"], steps=200)
+    Recipe(prompts=found.prompts, controls=found.controls)
+    assert len(found.controls[0]["later"][0]) == 64
+    assert found.warnings == ("a prompt changes more than 64 times; then it stays as it is",)
 
 
 def test_a_swap_is_alone() -> None:
