@@ -12,10 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..kernels.disc import DiscLayout, disc_attention
-from ..kernels.disc.windows import strips
+from ..kernels.disc import disc_attention
 from .case import Case, Impl
 from .contender import Contender, absent
+from .executed import executed_pairs
 from .flex import flex
 
 __all__ = ["flex_raster", "flex_tiled", "ours", "reference"]
@@ -26,8 +26,7 @@ TILE = (8, 16)
 def ours(case: Case, given: Sequence[Tensor]) -> Contender:
     """`disc_attention` with the implementation of the case."""
     name = f"disc_attention ({case.kernels})"
-    executed = _tiled_pairs(case) if case.kernels == "tiled" else None
-    return Contender(name, _attend(case, case.kernels), tuple(given), executed=executed)
+    return Contender(name, _attend(case, case.kernels), tuple(given), executed=executed_pairs(case))
 
 
 def reference(case: Case) -> Callable[..., Tensor]:
@@ -78,17 +77,3 @@ def flex_tiled(case: Case, given: Sequence[Tensor]) -> list[Contender]:
 def _attend(case: Case, impl: Impl) -> Callable[..., Tensor]:
     grid = (case.text, *case.grid)
     return partial(disc_attention, grids=[grid], text=(0, case.text), radius=case.radius, impl=impl)
-
-
-def _tiled_pairs(case: Case) -> int:
-    """Pairs that the windows of the plain-torch path hold."""
-    layout = DiscLayout.of([(case.text, *case.grid)], (0, case.text), case.radius)
-    pairs = 0
-    for strip in strips(layout):
-        queries = strip.grid[1] * strip.width
-        pairs += queries * sum(length for _, length in strip.whole)
-        for window in strip.windows:
-            for run in window.rows:
-                met = run.count * run.size * strip.width
-                pairs += met * run.reached * window.columns.reached
-    return pairs

@@ -124,9 +124,3 @@ def test_eager_maps_are_the_same_maps(case: Case) -> None:
     assert contender.attend(*contender.inputs).shape == (1, case.tokens, 8)
     with pytest.raises(ValueError, match="text: 3 came"):
         suite.ours(replace(case, text=3), case.inputs())
-
-
-def test_executed_pairs_of_the_windows_cover_the_disc(case: Case) -> None:
-    ours = SUITES["disc"].ours(case, case.inputs())
-    assert ours.executed is not None
-    assert SUITES["disc"].pairs(case) <= ours.executed <= case.tokens**2
