@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .tiles import Shape, cells
 
-__all__ = ["Lists", "bit_lists", "disc_kinds", "disc_lists"]
+__all__ = ["NONE", "PART", "WHOLE", "Lists", "bit_lists", "disc_kinds", "disc_lists"]
 
 WHOLE, PART, NONE = 0, 1, 2
 AHEAD = 2  # the kernels read this many entries past the end of a list
@@ -64,13 +64,11 @@ def disc_lists(
 
 def disc_kinds(lists: Lists, others: int) -> Tensor:
     """The same as a table, WHOLE, PART or NONE of every pair. [owners, others] uint8."""
-    start, middle, stop = lists.spans[0].long().unbind(1)
-    kinds = torch.full((len(start), others), NONE, dtype=torch.uint8)
-    row = torch.arange(len(start)).repeat_interleave(stop - start)
-    at = torch.arange(len(row))
-    kinds[row, lists.entries[: len(row)].long()] = torch.where(at < middle[row], WHOLE, PART).to(
-        torch.uint8
-    )
+    kinds = torch.full((lists.spans.shape[1], others), NONE, dtype=torch.uint8)
+    entries = lists.entries.long()
+    for row, (start, middle, stop) in zip(kinds, lists.spans[0].tolist(), strict=True):
+        row[entries[start:middle]] = WHOLE
+        row[entries[middle:stop]] = PART
     return kinds
 
 
