@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: run lint types ptx test docs help
+.PHONY: run app lint types ptx test docs help
 
 run: $(READY)   ## draw five prompts with emoji-sd, judge them, write pictures, contact sheet and JSON to out/
 	@mkdir -p out
@@ -18,6 +18,9 @@ run: $(READY)   ## draw five prompts with emoji-sd, judge them, write pictures, 
 	  --prompt "a big yellow star at night, watercolour" \
 	  > out/run.json
 	@echo "The same as JSON: out/run.json"
+
+app: $(READY)   ## open the app in the browser, on this machine only
+	$(BIN)/attention-studio app
 
 lint: $(READY)  ## ruff: rules and format
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from .app_command import app_command
 from .bench import bench
 from .edit import edit
 from .evaluate import evaluate
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (models, generate, edit, maps, replay, train, evaluate, bench):
     app.command()(command)
+app.command("app")(app_command)
 
 
 def _version(asked: bool) -> None:

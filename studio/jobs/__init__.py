@@ -2,6 +2,7 @@
 
 from .job import Job, State, job_key
 from .journal import FullError, Journal
+from .session_runner import SessionRunner, make_session_runner
 from .start import Worker, start_worker
 from .work import MakeRunner, Report, Runner, work
 
@@ -12,9 +13,11 @@ __all__ = [
     "MakeRunner",
     "Report",
     "Runner",
+    "SessionRunner",
     "State",
     "Worker",
     "job_key",
+    "make_session_runner",
     "start_worker",
     "work",
 ]

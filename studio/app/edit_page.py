@@ -1,0 +1,90 @@
+"""The page Edit: on the left what to change, on the right what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import streamlit as st
+
+from ..recipe import Recipe
+from .desk import Desk
+from .draft import Draft
+from .edit_form import KEYS, edit_form, forget_chips
+from .job_panel import job_panel
+from .literal import literal
+
+__all__ = ["edit_page", "take_over"]
+
+_RECIPE = "recipe_as_it_is"
+
+
+def edit_page(desk: Desk) -> None:
+    """Draw the page."""
+    _adopt(desk)
+    form, outcome = st.columns([5, 7], gap="large")
+    with form:
+        recipe = st.session_state.get(_RECIPE)
+        if recipe is None:
+            draft = edit_form(desk)
+            asked = st.button("Edit", type="primary", width="stretch", key="go")
+        else:
+            draft = None
+            asked = _as_it_is(recipe)
+        if asked:
+            try:
+                job = desk.submit(recipe if draft is None else draft.recipe())
+            except ValueError as error:
+                st.error(literal(_sentence(error)))
+            else:
+                st.session_state.job = job.key
+    with outcome:
+        key = st.session_state.get("job")
+        if key is not None:
+            st.query_params["job"] = key
+        job_panel(desk, key)
+
+
+def take_over(recipe: Recipe) -> None:
+    """Set the form to a recipe; one that the form cannot show is kept as it is."""
+    draft = Draft.of(recipe)
+    st.session_state.pop("job", None)
+    st.session_state[_RECIPE] = recipe if draft is None else None
+    if draft is not None:
+        forget_chips()
+        for field in fields(draft):
+            st.session_state[KEYS[field.name]] = getattr(draft, field.name)
+
+
+def _adopt(desk: Desk) -> None:
+    """A page opened with a job's key shows that job and its recipe, and speaks for who asked."""
+    key = st.query_params.get("job")
+    if key is None or "job" in st.session_state:
+        return
+    job = desk.journal.find(key)
+    if job is None:
+        return
+    if "owner" not in st.session_state:
+        st.session_state.owner = job.owner
+    take_over(Recipe.model_validate_json(job.recipe))
+    st.session_state.job = key
+
+
+def _as_it_is(recipe: Recipe) -> bool:
+    st.markdown("This recipe has more than the form can show. It runs as it is.")
+    for prompt in recipe.prompts:
+        st.text(prompt or "(empty prompt)")
+    st.code(recipe.model_dump_json(indent=2), language="json", height=320)
+    if st.button("Back to the form", width="stretch"):
+        st.session_state[_RECIPE] = None
+        st.rerun()
+    return st.button("Run", type="primary", width="stretch", key="go")
+
+
+def _sentence(error: ValueError) -> str:
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+    return str(error)

@@ -1,0 +1,67 @@
+"""How far a job is, and what came of it; a running one is looked at again every half second."""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from ..jobs import Job, State
+from .desk import Desk, owner
+from .literal import literal
+from .result_panel import result_panel
+
+__all__ = ["job_panel"]
+
+_EVERY_S = 0.5
+
+
+def job_panel(desk: Desk, key: str | None) -> None:
+    """Draw the newest job of that key."""
+    job = None if key is None else desk.journal.find(key)
+    if job is None:
+        _nothing_yet()
+    elif not job.state.ended:
+        st.fragment(_running, run_every=_EVERY_S)(desk, job.id)
+    elif job.state is State.cancelled:
+        st.info("Cancelled.")
+    elif job.state is State.failed:
+        st.error(literal(job.error or "It failed."))
+    elif desk.complete(job):
+        result_panel(desk, job)
+    else:
+        st.info("The pictures of this run are not in the folder any more. Edit makes them again.")
+
+
+def _nothing_yet() -> None:
+    with st.container(border=True, key="caption_empty"):
+        st.markdown("**Source, edit and the same prompt without control appear here.**")
+        st.markdown("The example is ready: press *Edit*.")
+
+
+def _running(desk: Desk, number: int) -> None:
+    job = desk.journal.get(number)
+    if job.state.ended:
+        st.rerun()
+    share = job.done / job.total if job.total else 0.0
+    st.progress(min(share, 1.0), text=_how_far(desk, job))
+    picture = desk.journal.preview_of(job.id)
+    if picture is not None:
+        st.image(picture, width="stretch", alt="The pictures so far")
+    if st.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel):
+        desk.journal.cancel(job.id, owner())
+        st.rerun(scope="fragment")
+
+
+def _how_far(desk: Desk, job: Job) -> str:
+    if job.cancel:
+        return "Cancelling after this step …"
+    if job.state is State.waiting:
+        ahead = desk.journal.ahead(job)
+        return "Waiting" if not ahead else f"Waiting for {ahead} before it"
+    if not job.total:
+        return "Getting the model ready …"
+    spent = time.time() - (job.started or time.time())
+    left = spent / job.done * (job.total - job.done) if job.done else 0.0
+    about = f", about {left:.0f} s left" if left >= 1 else ""
+    return f"Step {job.done} of {job.total}{about}"

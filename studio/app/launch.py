@@ -1,0 +1,82 @@
+"""Starts Streamlit with safe options: this machine only, no statistics, small uploads, no watcher.
+
+Listening to others needs a password and the names under which the machine is called; it is a door,
+not a wall between those who are inside.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from ..device import UnavailableError
+from .settings import Settings
+from .theme import options as theme_options
+
+__all__ = ["PASSWORD", "launch", "options"]
+
+PASSWORD = "ATTENTION_STUDIO_PASSWORD"  # the name of the environment variable that holds it
+_HERE = "127.0.0.1"
+_MIN_PASSWORD = 8
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def launch(
+    settings: Settings,
+    *,
+    port: int = 8501,
+    browser: bool = True,
+    listen: str | None = None,
+    hosts: Sequence[str] = (),
+    script: Path | None = None,
+) -> NoReturn:
+    """Run the app until it is interrupted.
+
+    listen: an address others reach; UnavailableError without a password.
+    hosts:  further names that browsers may call this machine by.
+    script: another script than the app's own, for tests.
+    """
+    if listen is not None and len(os.environ.get(PASSWORD, "")) < _MIN_PASSWORD:
+        raise UnavailableError(
+            f"listen: {listen!r} came without a password; expected one of at least "
+            f"{_MIN_PASSWORD} characters in the environment variable {PASSWORD}"
+        )
+    settings.out.mkdir(parents=True, exist_ok=True)
+    given = options(port=port, browser=browser, listen=listen, hosts=hosts)
+    flags = [f"--{name}={value}" for name, value in given]
+    script = script or Path(__file__).with_name("script.py")
+    from streamlit.web.cli import main
+
+    sys.exit(main(["run", str(script), *flags, "--", *settings.arguments()]))
+
+
+def options(
+    *, port: int, browser: bool, listen: str | None = None, hosts: Sequence[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Streamlit's options by name; one that is a list comes once for each of its values."""
+    names = ["localhost", _HERE, *hosts]
+    if listen is not None:
+        names += [socket.gethostname()] if listen in _EVERYWHERE else [listen]
+    return (
+        ("server.address", listen or _HERE),
+        ("server.port", str(port)),
+        *(("server.allowedHosts", name) for name in dict.fromkeys(names)),
+        ("server.headless", "false" if browser else "true"),
+        ("server.maxUploadSize", "32"),
+        ("server.fileWatcherType", "none"),
+        ("server.enableXsrfProtection", "true"),
+        ("server.enableCORS", "true"),
+        ("server.enableAgentApi", "false"),
+        ("server.enableStaticServing", "false"),
+        ("server.showEmailPrompt", "false"),
+        ("browser.gatherUsageStats", "false"),
+        ("client.toolbarMode", "viewer"),
+        ("client.showErrorDetails", "full" if listen is None else "type"),
+        ("client.showErrorLinks", "false"),
+        ("runner.magicEnabled", "false"),
+        *theme_options(),
+    )

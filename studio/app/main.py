@@ -1,0 +1,60 @@
+"""The app's frame: who may come in, which pages there are."""
+
+from __future__ import annotations
+
+import sys
+
+import streamlit as st
+from PIL import Image, ImageDraw
+
+from ..jobs import MakeRunner
+from ..recipe import Recipe
+from .desk import open_desk
+from .door import admitted
+from .edit_page import edit_page, take_over
+from .gallery_page import gallery_page
+from .models_page import models_page
+from .settings import Settings
+from .theme import CSS
+
+__all__ = ["main"]
+
+
+def main(make_runner: MakeRunner | None = None) -> None:
+    """Draw the app; outside a Streamlit server, be the command `attention-studio app`.
+
+    make_runner: other than the one that draws, for tests.
+    """
+    if not st.runtime.exists():
+        from ..cli import app
+
+        app(["app", *sys.argv[1:]])
+    st.set_page_config(page_title="Attention Studio", page_icon=_icon(), layout="wide")
+    st.html(f"<style>{CSS}</style>")
+    if not st.get_option("server.address"):
+        st.error("Start the app by `attention-studio app`: started so, others could reach it.")
+        return
+    settings = Settings.of(sys.argv[1:])
+    if settings.locked and not admitted():
+        return
+    desk = open_desk(settings, make_runner)
+
+    def use(recipe: Recipe) -> None:
+        take_over(recipe)
+        st.switch_page(edit)
+
+    edit = st.Page(lambda: edit_page(desk), title="Edit", url_path="edit", default=True)
+    gallery = st.Page(lambda: gallery_page(desk, use), title="Gallery", url_path="gallery")
+    models = st.Page(lambda: models_page(desk), title="Models", url_path="models")
+    st.navigation([edit, gallery, models], position="top").run()
+
+
+@st.cache_data(show_spinner=False)
+def _icon() -> Image.Image:
+    """Two halves of one picture. (An icon by name would be fetched from the network.)"""
+    icon = Image.new("RGBA", (64, 64))
+    draw = ImageDraw.Draw(icon)
+    draw.rounded_rectangle((4, 4, 60, 60), 12, fill="#33608f")
+    draw.rectangle((34, 4, 60, 60), fill="#e9b44c")
+    draw.rectangle((30, 0, 33, 64), fill="#ffffff")
+    return icon

@@ -1,0 +1,163 @@
+"""A finished edit: source, edit and plain side by side, the slider, word maps, receipt, recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from ..jobs import Job
+from ..recipe import Recipe
+from .compare import compare
+from .desk import Desk
+from .draft import unique_words
+from .literal import literal
+from .pictures import data_url, heat, open_picture, read_maps, shown
+
+__all__ = ["result_panel"]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    name: str
+    prompt: str
+    file: str
+    number: int  # of the prompt whose maps belong to it
+
+
+def result_panel(desk: Desk, job: Job) -> None:
+    """Draw what a job's result says."""
+    assert job.result is not None
+    result = job.result
+    recipe = Recipe.model_validate(result["recipe"])
+    pictures = _pictures(recipe, result)
+    for sentence in result["warnings"]:
+        st.warning(literal(sentence), icon=":material/info:")
+    _side_by_side(desk, pictures)
+    slider, maps, receipt, details = st.tabs(["Compare", "Word maps", "Receipt", "Recipe"])
+    with slider:
+        _compare(desk, job, pictures)
+    with maps:
+        _maps(desk, job, pictures)
+    with receipt:
+        _receipt(result)
+    with details:
+        st.code(recipe.model_dump_json(indent=2), language="json", height=360)
+
+
+def _pictures(recipe: Recipe, result: dict[str, Any]) -> list[_Picture]:
+    names, found = result["pictures"], []
+    for i, (name, prompt) in enumerate(zip(names, recipe.prompts, strict=True)):
+        title = "Picture" if not recipe.is_edit else "Edit" if i else "Source"
+        more = f" {i}" if len(names) > 2 and (i or not recipe.is_edit) else ""
+        found.append(_Picture(title + more, prompt, name, i))
+    first = len(names) - len(result["plain"])
+    for i, name in enumerate(result["plain"], start=first):
+        more = f" {i}" if len(result["plain"]) > 1 else ""
+        found.append(_Picture("Plain" + more, recipe.prompts[i], name, i))
+    return found
+
+
+def _side_by_side(desk: Desk, pictures: list[_Picture]) -> None:
+    with st.grid(columns=min(len(pictures), 3), min_column_width=90, gap="small", key="triptych"):
+        for i, picture in enumerate(pictures):
+            with st.container(key=f"caption_{i}"):
+                st.image(_bytes(desk, picture), width="stretch", alt=picture.name)
+                st.markdown(f"**{picture.name}**")
+                st.text(_WHAT.get(picture.name.split()[0], "") or picture.prompt)
+
+
+_WHAT = {"Plain": "the edited prompt without controls"}
+
+
+def _compare(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
+    if len(pictures) < 2:
+        st.info("There is one picture only.")
+        return
+    names = [picture.name for picture in pictures]
+    left, right = st.columns(2)
+    first = left.selectbox("Left", names, 0, key=f"left_{job.key}")
+    second = right.selectbox("Right", names, 1, key=f"right_{job.key}")
+    a, b = (pictures[names.index(name)] for name in (first, second))
+    compare(
+        _url(desk, a),
+        _url(desk, b),
+        first=a.name,
+        second=b.name,
+        label=f"Compare {a.name} and {b.name}",
+        key=f"compare_{job.key}",
+    )
+
+
+def _maps(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
+    stored = (job.result or {})["maps"]
+    if not stored:
+        st.info("No maps were recorded.")
+        return
+    arrays = read_maps(desk.path(stored["file"]))
+    having = [p for p in pictures if not p.name.startswith("Plain")]
+    names = [picture.name for picture in having]
+    name = st.segmented_control(
+        "Picture", names, default=names[-1], required=True, key=f"map_of_{job.key}"
+    )
+    picture = having[names.index(name)]
+    words = [i for i in range(len(stored["words"])) if f"{i}-{picture.number}" in arrays]
+    if not words:
+        st.info("No maps were recorded of this picture.")
+        return
+    word = st.pills(
+        "Word",
+        words,
+        default=_telling(words, stored["words"], [p.prompt for p in having if p is not picture]),
+        format_func=lambda i: literal(stored["words"][i]),
+        required=True,
+        key=f"word_{job.key}_{picture.number}",
+    )
+    image = open_picture(desk.path(picture.file))
+    compare(
+        data_url(shown(heat(arrays[f"{word}-{picture.number}"], image.size))),
+        data_url(shown(image)),
+        first=f"“{stored['words'][word]}” in {picture.name}",
+        second="bright: looked at most",
+        label="Opacity of the map",
+        key=f"maps_{job.key}",
+        mode="fade",
+        at=60,
+    )
+
+
+def _telling(numbers: list[int], words: list[str], others: list[str]) -> int:
+    """The word that the other prompts lack, else the first that is longer than "the"."""
+    known = set(unique_words(*others))
+    new = [i for i in numbers if words[i] not in known]
+    return next(iter(new), next((i for i in numbers if len(words[i]) > 3), numbers[0]))
+
+
+def _receipt(result: dict[str, Any]) -> None:
+    for receipt in result["receipts"]:
+        st.text(receipt["text"])
+    if not result["receipts"]:
+        st.text("There was nothing to compare with.")
+    for i, said in enumerate(result["judge"] or ()):
+        with st.container(key=f"caption_judge_{i}"):
+            name = "Source" if i == 0 else "Edit" if len(result["judge"]) == 2 else f"Edit {i}"
+            st.text(f"Judge on {name if result['receipts'] else 'picture'}: {said}")
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["timings"].items())
+    st.caption(f"Seconds: {spent}")
+
+
+def _bytes(desk: Desk, picture: _Picture) -> bytes:
+    path = desk.path(picture.file)
+    return _shown(str(path), path.stat().st_mtime_ns)
+
+
+def _url(desk: Desk, picture: _Picture) -> str:
+    return data_url(_bytes(desk, picture))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _shown(path: str, _changed: int) -> bytes:
+    from pathlib import Path
+
+    return shown(open_picture(Path(path)))

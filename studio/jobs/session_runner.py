@@ -1,0 +1,156 @@
+"""The runner that draws: a warm Session, the Gallery, and what the app shows of a run beside it."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .job import Job
+from .work import Report, Runner
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..gallery import Gallery
+    from ..recipe import Recipe
+    from ..result import Result
+    from ..session import Session
+
+__all__ = ["SessionRunner", "make_session_runner"]
+
+_WORDS = 32  # whose maps are recorded
+_MAPS = "maps"  # folder beside the pictures
+_PREVIEW_PX = 768  # the longer side
+_log = logging.getLogger(__name__)
+
+
+class SessionRunner:
+    """Runs a job's recipe on a warm session and saves its pictures in a gallery.
+
+    Options of a job: `plain`, also without controls; `maps`, record the maps of all words.
+    """
+
+    def __init__(self, session: Session, gallery: Gallery) -> None:
+        self._session, self._gallery = session, gallery
+
+    def __call__(self, job: Job, report: Report) -> Mapping[str, Any]:
+        from ..recipe import Recipe
+
+        recipe, options = Recipe.model_validate_json(job.recipe), json.loads(job.options)
+
+        def preview(image: Image) -> None:
+            if report.wants_preview():
+                report.preview(_encoded(image))
+
+        result = self._session.run(
+            _with_maps(recipe, self._session) if options.get("maps") else recipe,
+            progress=report.progress,
+            cancel=report.to_stop,
+            preview=preview,
+            plain=bool(options.get("plain")),
+        )
+        paths = self._gallery.save(result)
+        return _summary(result, paths, self._gallery.folder, job.key)
+
+
+def make_session_runner(
+    folder: Path, models: Sequence[Path], warm: str | None, device: str
+) -> Runner:
+    """A runner that saves in `folder`.
+
+    models: folders with further models.    warm: the model to load at once.
+    """
+    from ..gallery import Gallery
+    from ..session import Session
+
+    session = Session(device=device, folders=models)
+    if warm is not None:
+        try:
+            session.warm(warm)
+        except Exception:  # the first job that needs it will say what is wrong
+            _log.info("the model %s was not loaded", warm, exc_info=True)
+    return SessionRunner(session, Gallery(folder))
+
+
+def _with_maps(recipe: Recipe, session: Session) -> Recipe:
+    """The recipe that also records the maps of the words its model reads whole."""
+    from ..control_specs import RecordMaps
+
+    if any(isinstance(spec, RecordMaps) for spec in recipe.controls):
+        return recipe
+    session.warm(recipe.model)
+    words = tuple(dict.fromkeys(w for prompt in recipe.prompts for w in session.words(prompt)))
+    if not words:
+        return recipe
+    controls = (*recipe.controls, RecordMaps(words=words[:_WORDS]))
+    return recipe.model_copy(update={"controls": controls})
+
+
+def _summary(result: Result, paths: tuple[Path, ...], folder: Path, key: str) -> Mapping[str, Any]:
+    """What the journal keeps of a run; paths are relative to the folder."""
+    from ..receipt_text import receipt_text
+
+    plain = [path.with_name(f"{path.stem}-plain.png") for path in paths[-len(result.plain) :]]
+    return {
+        "pictures": [_relative(path, folder) for path in paths],
+        "plain": [_relative(path, folder) for path in plain] if result.plain else [],
+        "maps": _save_maps(result, folder, key),
+        "receipts": [
+            {
+                "text": receipt_text(receipt),
+                "effect": receipt.effect,
+                "changed_inside": receipt.changed_inside,
+                "changed_outside": receipt.changed_outside,
+                "psnr_outside": _finite(receipt.psnr_outside),
+                "map_shift": dict(receipt.map_shift),
+            }
+            for receipt in result.receipts
+        ],
+        "judge": None if result.verdicts is None else [v.score.text() for v in result.verdicts],
+        "warnings": list(result.warnings),
+        "timings": dict(result.timings),
+        "recipe": result.recipe.model_dump(mode="json"),
+    }
+
+
+def _save_maps(result: Result, folder: Path, key: str) -> dict[str, Any] | None:
+    """{"file": .npz with arrays "<word number>-<picture number>", "words": in their order}."""
+    import numpy as np
+
+    words = list(result.maps)
+    if not words:
+        return None
+    arrays = {
+        f"{i}-{p}": found.astype(np.float16)
+        for i, word in enumerate(words)
+        for p, found in enumerate(result.maps[word])
+        if found is not None
+    }
+    path = folder / _MAPS / f"{key}.npz"
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    part.replace(path)
+    return {"file": _relative(path, folder), "words": words}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
+
+
+def _encoded(image: Image) -> bytes:
+    image = image.convert("RGB")
+    image.thumbnail((_PREVIEW_PX, _PREVIEW_PX))
+    buffer = io.BytesIO()
+    image.save(buffer, format="JPEG", quality=85)
+    return buffer.getvalue()

@@ -1,0 +1,60 @@
+"""Pages of the app on a fake session, without a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+PAGES = {
+    "edit": "from attention_studio.app.edit_page import edit_page; edit_page(desk)",
+    "gallery": "from attention_studio.app.gallery_page import gallery_page; "
+    "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
+    "models": "from attention_studio.app.models_page import models_page; models_page(desk)",
+}
+FRAME = """
+from functools import partial
+from pathlib import Path
+import streamlit as st
+from attention_studio.app.desk import open_desk
+from attention_studio.app.settings import Settings
+from tests.app.fakes import Counting
+out = Path({out!r})
+desk = open_desk(Settings(out), lambda device: Counting(out))
+{page}
+"""
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def page(
+    out: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., AppTest]]:
+    """Opens a page by its name; each call is another visitor."""
+    monkeypatch.syspath_prepend(str(root))
+
+    def opened(name: str, **query: str) -> AppTest:
+        at = AppTest.from_string(FRAME.format(out=str(out), page=PAGES[name]), default_timeout=60)
+        for key, value in query.items():
+            at.query_params[key] = value
+        return at.run()
+
+    yield opened
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def starts(out: Path) -> Callable[[], list[Any]]:
+    """What the worker has started: "worker" itself, then the prompts of each job."""
+    return lambda: [json.loads(line) for line in (out / "starts.jsonl").read_text().splitlines()]

@@ -1,0 +1,105 @@
+"""A session that draws plain colours at once, and the app around it: `streamlit run fakes.py`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from attention_studio.app.draft import words_of
+from attention_studio.app.settings import Settings
+from attention_studio.gallery import Gallery
+from attention_studio.jobs import Job, Report, SessionRunner
+from attention_studio.processors.receipt import Receipt
+from attention_studio.recipe import Recipe
+from attention_studio.result import Result
+
+STEP_S = 0.02
+SLOW_STEP_S = 0.15  # for a recipe whose seed is `SLOW_SEED`
+SLOW_SEED = 99
+
+
+class FakeSession:
+    """Pictures whose colour is their prompt's, maps that grow to the right."""
+
+    def warm(self, model: str | None = None) -> float:
+        return 0.0
+
+    def words(self, prompt: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(words_of(prompt)))
+
+    def run(
+        self,
+        recipe: Recipe,
+        *,
+        progress: Callable[[int, int], None],
+        cancel: Callable[[], bool],
+        preview: Callable[[Image.Image], None],
+        plain: bool,
+    ) -> Result:
+        if recipe.negative.startswith("fail"):
+            raise ValueError(f"negative: {recipe.negative!r} came; expected <b>no</b> *failure*")
+        for step in range(recipe.steps):
+            if cancel():
+                raise RuntimeError("cancelled")
+            time.sleep(SLOW_STEP_S if recipe.seed == SLOW_SEED else STEP_S)
+            progress(step + 1, recipe.steps)
+            preview(Image.new("RGB", (64, 32), (step * 9 % 256, 80, 120)))
+        height, width = recipe.size or (64, 64)
+        images = [_picture(prompt, width, height) for prompt in recipe.prompts]
+        recorded = [spec for spec in recipe.controls if spec.control == "record_maps"]
+        ramp = np.tile(np.linspace(0, 0.5, 16, dtype=np.float32), (16, 1))
+        maps = {
+            word: tuple(ramp if word in words_of(p) else None for p in recipe.prompts)
+            for spec in recorded
+            for word in spec.words  # type: ignore[union-attr]
+        }
+        shift = dict.fromkeys(list(maps)[:2], 0.1)
+        receipts = tuple(Receipt(40.0, 0.5, 41.0, "visible", shift) for _ in recipe.prompts[1:])
+        return Result(
+            recipe=recipe.model_copy(update={"size": (height, width)}),
+            images=tuple(images),
+            plain=tuple(images[1:]) if plain and recipe.controls else (),
+            maps=maps,
+            receipts=receipts,
+            warnings=("seen <i>in</i> *passing*",) if recipe.negative else (),
+            timings={"load": 0.0, "generate": 0.1},
+            made={"scheduler": "DDIMScheduler"},
+        )
+
+
+def _picture(prompt: str, width: int, height: int) -> Image.Image:
+    red, green, blue = np.random.default_rng(list(prompt.encode()) or [0]).integers(40, 216, 3)
+    return Image.new("RGB", (width, height), (int(red), int(green), int(blue)))
+
+
+class Counting(SessionRunner):
+    """Writes down each start in `starts.jsonl`, so that a test sees what ran, and how often."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(FakeSession(), Gallery(folder))  # type: ignore[arg-type]
+        self._log = folder / "starts.jsonl"
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write('"worker"\n')
+
+    def __call__(self, job: Job, report: Report) -> Mapping[str, Any]:
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(json.loads(job.recipe)["prompts"]) + "\n")
+        return super().__call__(job, report)
+
+
+def make_fake(device: str) -> Counting:
+    """A runner for the folder that the script was started with."""
+    return Counting(Settings.of(sys.argv[1:]).out)
+
+
+if __name__ == "__main__":
+    from attention_studio.app.main import main
+
+    main(make_fake)

@@ -1,0 +1,237 @@
+"""Each page with a fake session: what is clicked, what is asked of the worker, what is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from attention_studio.app.draft import Draft
+from attention_studio.app.pictures import heat, shown
+from attention_studio.gallery import Gallery
+from attention_studio.jobs import Journal, State
+from attention_studio.recipe import Recipe
+
+from .fakes import SLOW_SEED, FakeSession
+
+Page = Callable[..., AppTest]
+
+
+def _shown(at: AppTest) -> str:
+    """All text of a page."""
+    kinds = (at.text, at.markdown, at.caption, at.error, at.warning, at.info, at.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def _button(at: AppTest, label: str) -> Any:
+    return next(button for button in at.button if button.label == label)
+
+
+def _finished(at: AppTest, state: State = State.done) -> AppTest:
+    """Look again, as the fragment's timer would, until the job has ended."""
+    end = time.monotonic() + 30
+    journal = Journal(Path(at.session_state["out"]))
+    while (counts := journal.counts())[State.waiting] + counts[State.running]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    errors = [row["error"] for row in journal.all("SELECT error FROM jobs")]
+    assert counts[state] == sum(counts.values()), errors
+    journal.close()
+    return at.run()
+
+
+def _set(at: AppTest, **draft: Any) -> AppTest:
+    for name, value in draft.items():
+        at.session_state[f"draft_{name}"] = value
+    return at.run()
+
+
+@pytest.fixture
+def edit(page: Page, out: Path) -> AppTest:
+    at = page("edit")
+    at.session_state["out"] = str(out)
+    return at
+
+
+def test_the_example_is_one_click_away(edit: AppTest, starts: Callable[[], list[Any]]) -> None:
+    assert not edit.exception
+    assert edit.text_area[0].value == "a cat on grass"
+    _button(edit, "Edit").click().run()
+    assert not edit.error
+    at = _finished(edit)
+    assert not at.exception
+    assert starts() == ["worker", ["a cat on grass", "a dog on grass"]]
+    assert [tab.label for tab in at.tabs] == ["Compare", "Word maps", "Receipt", "Recipe"]
+    assert "changed its objects by 40.0 of 255" in _shown(at)
+    assert Recipe.model_validate_json(at.code[0].value).prompts[1] == "a dog on grass"
+    names = sorted(path.name for path in Path(at.session_state["out"]).rglob("*.png"))
+    assert len(names) == 3
+    assert names[1].endswith("-plain.png")
+
+
+def test_chips_choose_the_word_and_weights_follow_the_prompt(edit: AppTest) -> None:
+    _set(edit, word=3, becomes="snow")
+    assert "a cat on snow" in _shown(edit)
+    edit.pills(key="chips_weights").set_value(["snow", "cat"]).run()
+    assert [slider.label for slider in edit.slider[:2]] == ["Weight of snow", "Weight of cat"]
+    edit.slider(key="weight_of_snow").set_value(2.0).run()
+    _set(edit, becomes="sand")
+    assert [slider.label for slider in edit.slider[:1]] == ["Weight of cat"]
+    assert not edit.exception
+
+
+def test_the_modes_ask_for_what_they_need(edit: AppTest) -> None:
+    _set(edit, mode="reweight")
+    _button(edit, "Edit").click().run()
+    assert "all are 1" in edit.error[0].value
+    edit.pills(key="chips_weights").set_value(["cat"]).run()
+    edit.slider(key="weight_of_cat").set_value(3.0).run()
+    assert not edit.exception
+    _set(edit, mode="refine", refined="a cat on grass")
+    _set(edit, weights={})
+    assert not edit.exception
+
+
+def test_a_finished_job_is_shown_again_at_once(
+    edit: AppTest, page: Page, starts: Callable[[], list[Any]]
+) -> None:
+    _button(edit, "Edit").click().run()
+    key = edit.session_state["job"]
+    _finished(edit)
+    again = page("edit", job=key)
+    assert again.tabs[0].label == "Compare"
+    _button(again, "Edit").click().run()
+    assert len(starts()) == 2
+    for path in Path(edit.session_state["out"]).rglob("*.png"):
+        path.unlink()
+    assert "not in the folder any more" in _shown(again.run())
+    _button(again, "Edit").click().run()
+    again.session_state["out"] = edit.session_state["out"]
+    assert again.session_state["job"] == key
+
+
+def test_two_visitors_share_a_job_and_cancelling_takes_both(
+    page: Page, out: Path, starts: Callable[[], list[Any]]
+) -> None:
+    both = [page("edit"), page("edit")]
+    for at in both:
+        _set(at, seed=SLOW_SEED, steps=60)
+        _button(at, "Edit").click().run()
+    assert both[0].session_state["owner"] != both[1].session_state["owner"]
+    journal = Journal(out)
+    assert sum(journal.counts().values()) == 1
+    _button(both[0], "Cancel").click().run()
+    time.sleep(0.3)
+    assert journal.counts()[State.running] == 1
+    _button(both[1].run(), "Cancel").click().run()
+    both[0].session_state["out"] = str(out)
+    assert "Cancelled." in _shown(_finished(both[0], State.cancelled))
+    assert len(starts()) == 2
+
+
+def test_a_page_opened_again_may_cancel(page: Page, out: Path) -> None:
+    at = page("edit")
+    _set(at, seed=SLOW_SEED, steps=60)
+    _button(at, "Edit").click().run()
+    again = page("edit", job=at.session_state["job"])
+    again.session_state["out"] = str(out)
+    assert again.text_area[0].value == "a cat on grass"
+    _button(again, "Cancel").click().run()
+    assert "Cancelled." in _shown(_finished(again, State.cancelled))
+
+
+def test_a_failure_is_shown_as_it_is(edit: AppTest) -> None:
+    _set(edit, negative="fail <script>alert(1)</script>")
+    _button(edit, "Edit").click().run()
+    at = _finished(edit, State.failed)
+    assert not at.exception
+    assert r"\<b\>no\<\/b\> \*failure\*" in at.error[0].value.replace("\u2060", "")
+
+
+def _fill(out: Path, count: int) -> Gallery:
+    gallery = Gallery(out)
+    for i in range(count):
+        recipe = Recipe(prompts=(f"picture number {i}",), steps=1, seed=i)
+        result = FakeSession().run(
+            recipe,
+            progress=lambda done, total: None,
+            cancel=lambda: False,
+            preview=lambda image: None,
+            plain=False,
+        )
+        gallery.save(result)
+    return gallery
+
+
+def test_the_gallery_pages_and_finds(page: Page, out: Path) -> None:
+    at = page("gallery")
+    assert "No picture yet." in _shown(at)
+    _fill(out, 26)
+    at.run()
+    assert len([b for b in at.button if b.label == "Open"]) == 24
+    assert "picture number 25" in _shown(at)
+    assert "picture number 0" not in _shown(at)
+    _button(at, "Older").click().run()
+    assert len([b for b in at.button if b.label == "Open"]) == 2
+    assert "picture number 0" in _shown(at)
+    at.text_input[0].set_value("NUMBER 13").run()
+    assert [text.value for text in at.text] == ["picture number 13"]
+    at.text_input[0].set_value("<b>").run()
+    assert "No prompt contains that." in _shown(at)
+    assert not at.exception
+
+
+def test_a_recipe_comes_out_of_the_gallery(page: Page, out: Path) -> None:
+    _fill(out, 1)
+    at = page("gallery")
+    _button(at, "Open").click().run()
+    assert '"picture number 0"' in at.code[0].value
+    assert _button(at, "Use this recipe")  # clicked in the browser: here a dialog shuts at a rerun
+
+
+def test_a_dropped_png_gives_its_recipe_back(page: Page, out: Path, tmp_path: Path) -> None:
+    recipe = Draft(seed=5).recipe()
+    result = FakeSession().run(
+        recipe.model_copy(update={"steps": 1}),
+        progress=lambda done, total: None,
+        cancel=lambda: False,
+        preview=lambda image: None,
+        plain=True,
+    )
+    path = Gallery(tmp_path / "elsewhere").save(result)[1]
+    at = page("gallery")
+    at.file_uploader[0].upload("dropped.png", path.read_bytes(), "image/png").run()
+    _button(at, "Use this recipe").click().run()
+    assert at.session_state["used"].seed == 5
+    at.file_uploader[0].upload("no.png", b"<html>not a picture", "image/png").run()
+    assert not at.exception
+    assert len(at.error) == 1
+
+
+def test_the_models_page(page: Page) -> None:
+    at = page("models")
+    assert not at.exception
+    assert "emoji" in "".join(str(header.value) for header in at.subheader)
+    matrix = at.table[-1].value
+    assert any("replace_words" in name for name in matrix.iloc[:, 0])
+    assert set(matrix.iloc[:, 1:].to_numpy().ravel()) == {"yes"}
+
+
+def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
+    import io
+
+    import numpy as np
+
+    for given, expected in ((128, 384), (100, 400), (512, 512), (2048, 1024)):
+        picture = shown(Image.new("RGB", (given, given // 2), "red"))
+        assert Image.open(io.BytesIO(picture)).size == (expected, expected // 2)
+    flat = heat(np.zeros((4, 4), dtype=np.float32), (8, 8))
+    assert flat.getpixel((3, 3)) == (0, 32, 76)
+    peak = np.zeros((4, 4), dtype=np.float32)
+    peak[1, 2] = 0.3
+    assert heat(peak, (4, 4)).getpixel((2, 1)) == (255, 234, 70)
