@@ -26,7 +26,7 @@ Call = Callable[[], object]
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class _Warm:
     """A contender that is warm, or, without a call, the reason in note."""
 
     contender: Contender
@@ -96,7 +96,7 @@ def _gate(suite: Suite, small: Case) -> tuple[dict[str, float], dict[str, str]]:
 
 
 def _rows(
-    suite: Suite, case: Case, runs: Sequence[Run], *, backward: bool, repetitions: int
+    suite: Suite, case: Case, runs: Sequence[_Warm], *, backward: bool, repetitions: int
 ) -> list[Row]:
     calls = {i: run.call for i, run in enumerate(runs) if run.call is not None}
     turns = take_turns([*calls.values()], repetitions=repetitions, device=case.device)
@@ -148,17 +148,17 @@ def _ratio(its: Sequence[float], ours: Sequence[float] | None) -> float | None:
     return median(a / b for a, b in zip(its, ours, strict=True))
 
 
-def _start(contender: Contender, error: float | None, case: Case, *, backward: bool) -> Run:
+def _start(contender: Contender, error: float | None, case: Case, *, backward: bool) -> _Warm:
     """Runs the contender twice: to compile and fill caches, and for its memory."""
     if contender.attend is None:
-        return Run(contender, error, contender.note)
+        return _Warm(contender, error, contender.note)
     try:
         call = _call(contender, backward=backward)
         call()
         extra = extra_bytes(call, case.device) if contender.share == 1 else None
     except Exception as failure:  # out of memory, a backend without a backward pass, …
-        return Run(contender, error, f"not measured: {_sentence(failure)}")
-    return Run(contender, error, contender.note, call, extra)
+        return _Warm(contender, error, f"not measured: {_sentence(failure)}")
+    return _Warm(contender, error, contender.note, call, extra)
 
 
 def _call(contender: Contender, *, backward: bool) -> Call:

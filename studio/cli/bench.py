@@ -14,7 +14,7 @@ from rich.console import Console
 from ..device import choose_device, choose_dtype
 from .options import AsJson, Device, Dtype, Quiet
 
-__all__ = ["Work", "bench"]
+__all__ = ["Impl", "Work", "bench"]
 
 
 class Work(StrEnum):
