@@ -231,6 +231,8 @@ def backward(
     """dq, dk in their dtypes and dlse."""
     _check(q, k)
     (B, H, N, _), T = q.shape, k.shape[2]
+    if not (dout.numel() and T):
+        return torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(lse)
     dq, dlse = q.new_empty(q.shape), lse.new_empty(lse.shape)
     over_keys, q_options = _cut("dq", q, k, bias)
     over_queries, k_options = _cut("dk", q, k, bias)

@@ -101,6 +101,17 @@ def test_groups_and_splits_do_not_change_the_sum(monkeypatch: pytest.MonkeyPatch
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("case", [(1, 2, 0, 4, 8, 1), (1, 2, 3, 0, 8, 1), (1, 2, 3, 4, 8, 0)])
+def test_nothing_in_gives_nothing_out(case: tuple[int, ...]) -> None:
+    given = inputs(case, torch.float32)
+    found = kernels.forward(*given)
+    assert found.shape == (1, case[2], case[5]) and bool((found == 0).all())
+    for x, grad in zip(
+        (given[0], given[1], given[3]), kernels.backward(found, *given), strict=True
+    ):
+        assert grad.shape == x.shape and bool((grad == 0).all())
+
+
 def test_the_public_function_goes_through_triton_both_ways() -> None:
     q, k, words, lse, _, scale = inputs((1, 2, 33, 9, 16, 2), torch.float32)
     given = [x.detach().requires_grad_() for x in (q, k, lse)]
