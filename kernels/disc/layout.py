@@ -33,9 +33,9 @@ class DiscLayout:
         pooled: tuple[int, int] | None = None,
     ) -> DiscLayout:
         """The checked layout. ValueError when ranges overlap, leave gaps or are no ranges."""
-        sizes = tuple(_whole("grids", grid, 3) for grid in grids)
-        words = _whole("text", text, 2)
-        rest = None if pooled is None else _whole("pooled", pooled, 2)
+        sizes = tuple((o, y, x) for o, y, x in (_whole("grids", grid, 3) for grid in grids))
+        words = _pair("text", text)
+        rest = None if pooled is None else _pair("pooled", pooled)
         if not sizes or any(y < 1 or x < 1 for _, y, x in sizes):
             raise ValueError(f"grids: came {sizes}, expected one or more of at least 1 × 1 tokens")
         radius = float(radius)
@@ -94,6 +94,11 @@ class DiscLayout:
     def reach(self) -> int:
         """The largest distance seen along one axis."""
         return math.isqrt(self.limit)
+
+
+def _pair(name: str, values: Sequence[int]) -> tuple[int, int]:
+    offset, length = _whole(name, values, 2)
+    return offset, length
 
 
 def _whole(name: str, values: Sequence[int], count: int) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ def forward(
     wide = torch.promote_types(q.dtype, torch.float32)
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
     lse = torch.empty((*q.shape[:-1], 1), dtype=wide, device=q.device)
-    discs = Discs(layout.limit, lse)
+    discs = Discs(layout, lse)
     for part in _parts(q, layout):
         keys, see = _keys(k, v, key_bias, labels, part), _see(labels, part)
         for strip in strips(layout):
@@ -73,7 +73,7 @@ def backward(
     """dq, dk, dv in their dtypes and dbias [B, H, S], like the LSE, or None."""
     dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (q, k, v))
     dbias = None if key_bias is None else lse.new_empty((*k.shape[:-1], 1))
-    discs = Discs(layout.limit, lse)
+    discs = Discs(layout, lse)
     for part in ((b, slice(h, h + 1)) for b in range(q.shape[0]) for h in range(q.shape[1])):
         keys, see = _keys(k, v, key_bias, labels, part), _see(labels, part)
         into = KeyGradients.zeros(keys.k.shape, lse, dbias is not None)

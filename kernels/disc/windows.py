@@ -21,6 +21,8 @@ Grid = tuple[int, int, int]  # offset, height, width
 
 _ROWS, _COLUMNS = 4, 8  # of a tile: the fastest of those tried on one CPU core at radius 8
 
+_KEPT = 2**16  # elements of a mask worth keeping: 256 KB in fp32
+
 
 @dataclass(frozen=True)
 class Run:
@@ -115,28 +117,35 @@ def strips(layout: DiscLayout) -> Iterator[Strip]:
 
 
 class Discs:
-    """The discs in the windows of tiles as additive masks, each kind made once."""
+    """The discs in the windows of tiles as additive masks; small ones are made once."""
 
-    def __init__(self, limit: int, like: Tensor) -> None:
-        """limit: the largest squared distance seen; dtype and device are those of `like`."""
-        self._limit = limit
-        self._like = like
+    def __init__(self, layout: DiscLayout, like: Tensor) -> None:
+        """Masks have the dtype and the device of `like`."""
+        self._limit = layout.limit
+        self._middle = layout.reach + max(_ROWS, _COLUMNS)  # no key of a window is further off
+        apart = torch.arange(-self._middle, self._middle + 1, device=like.device).square()
+        self._table = like.new_zeros(len(apart), len(apart))  # by dy, dx
+        self._table.masked_fill_(apart[:, None] + apart > self._limit, -torch.inf)
         self._made: dict[tuple[int, ...], Tensor | None] = {}
 
     def mask(self, rows: Run, columns: Run) -> Tensor | None:
-        """0 where seen, else −inf: [M, K]; None where a tile's queries see its whole window."""
+        """0 where seen, else −inf: [M, K]; None where a tile's queries see their whole window."""
         kind = (*rows.kind, *columns.kind)
-        if kind not in self._made:
-            dy, dx = (self._distances(*run.kind) for run in (rows, columns))
-            squared = dy.square()[:, None, :, None] + dx.square()[None, :, None, :]
-            hidden = (squared > self._limit).flatten(2).flatten(0, 1)
-            mask = self._like.new_zeros(hidden.shape).masked_fill_(hidden, -torch.inf)
-            self._made[kind] = mask if hidden.any() else None
-        return self._made[kind]
+        if kind in self._made:
+            return self._made[kind]
+        mask = self._make(rows, columns)
+        if mask is None or mask.numel() <= _KEPT:
+            self._made[kind] = mask
+        return mask
 
-    def _distances(self, size: int, reached: int, ahead: int) -> Tensor:
-        keys, queries = (torch.arange(n, device=self._like.device) for n in (reached, size))
-        return keys - queries[:, None] - ahead
+    def _make(self, rows: Run, columns: Run) -> Tensor | None:
+        part, farthest = self._table, 0
+        for axis, (size, reached, ahead) in enumerate((rows.kind, columns.kind)):
+            last = ahead + size - 1  # how far the last query lies beyond the first key
+            part = part.narrow(axis, self._middle - last, reached + size - 1)
+            part = part.unfold(axis, reached, 1)  # [last query .. first, keys]
+            farthest += max(last, reached - 1 - ahead) ** 2
+        return None if farthest <= self._limit else part.flip(0, 1).flatten(2).flatten(0, 1)
 
 
 def _columns(x: Tensor, grid: Grid, start: int, width: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -17,6 +18,14 @@ from attention_studio.kernels.rows import forward as rows_forward
 from .brute import LAYOUTS, dense, disc_sees, draw, draw_bias, finite
 
 IMPLS = {"reference": reference, "tiled": tiled}
+
+
+@pytest.fixture(autouse=True)
+def nan_in_new_memory() -> Iterator[None]:
+    """What is left unwritten is seen: torch fills new tensors with NaN."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(params=LAYOUTS, ids=lambda name: name.replace(" ", "-"))

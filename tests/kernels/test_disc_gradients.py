@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,14 @@ import torch
 from attention_studio.kernels.disc import DiscLayout, disc_attention, reference, tiled
 
 from .brute import LAYOUTS, dense, disc_sees, draw, draw_bias, finite
+
+
+@pytest.fixture(autouse=True)
+def nan_in_new_memory() -> Iterator[None]:
+    """What is left unwritten is seen: torch fills new tensors with NaN."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.parametrize("name", LAYOUTS, ids=lambda name: name.replace(" ", "-"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,14 @@ CASES = {
     "a word a token": (150, 170, 500, False, False),
     "one for all": (40, 50, 1, False, False),
 }
+
+
+@pytest.fixture(autouse=True)
+def nan_in_new_memory() -> Iterator[None]:
+    """What is left unwritten is seen: torch fills new tensors with NaN."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture(params=IMPLS)
