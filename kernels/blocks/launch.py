@@ -67,7 +67,8 @@ def launched(
     tests = (test.limit is not None, test.see is not None)
     chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), tests, bias is not None)
     chosen["EMULATE"] = q.dtype == torch.bfloat16 and interprets()
-    return {**chosen, "num_warps": setting.warps, "num_stages": setting.stages[1]}
+    options = {"num_warps": setting.warps, "num_stages": setting.stages[1]}
+    return {**chosen, **options, "enable_fp_fusion": True}
 
 
 def forward(

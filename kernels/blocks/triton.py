@@ -27,13 +27,16 @@ import triton
 import triton.language as tl
 
 __all__ = [
-    "advance", "bias_of", "fetch", "forward_kernel", "job_of", "merge_kernel",
+    "COUNTS", "advance", "bias_of", "fetch", "forward_kernel", "job_of", "merge_kernel",
     "near", "places", "share",
 ]  # fmt: skip
 
 HIDDEN = tl.constexpr(-(2.0**100))  # score of a hidden key
 DEAD = tl.constexpr(-1e20)  # a largest score below this is that of a row that saw nothing
 FAR = tl.constexpr(2.0**100)  # dy² of a missing row
+COUNTS = (  # one compiled kernel for all of their values
+    "see_b", "own_b", "jobs_b", "heads", "batch_heads", "queries", "owners", "runs", "parts",
+)  # fmt: skip
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 
@@ -176,7 +179,7 @@ def _run(q, k, v, bias, k_n, v_n, bias_n, start, stop, acc, total, most, scale,
     return acc, total, most
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def forward_kernel(
     q, k, v, out, lse, part_out, part_lse, bias, see, own,
     own_tiles, other_tiles, entries, jobs,
@@ -268,6 +271,7 @@ def forward_kernel(
                                 EMULATE=EMULATE)  # fmt: skip
 
     alive = most > DEAD
+    total = tl.where(alive, total, 1.0)
     acc = tl.where(alive[:, None], acc / total[:, None], 0.0)
     lse2 = tl.where(alive, most + tl.log2(total), -float("inf"))
     column = tl.arange(0, BLOCK_D)
@@ -282,7 +286,9 @@ def forward_kernel(
         tl.store(lse + head.to(tl.int64) * queries + row, lse2 * LN2, mask=there)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=("heads", "batch_heads", "queries", "text", "length", "parts", "rows")
+)
 def merge_kernel(
     part_out, part_lse, out, lse, out_b, out_h, out_n,
     heads, batch_heads, queries, text, length, parts, rows,
@@ -312,6 +318,7 @@ def merge_kernel(
         total = total * shrink + share
         most = new
     alive = total > 0
+    total = tl.where(alive, total, 1.0)
     acc = tl.where(alive[:, None], acc / total[:, None], 0.0)
     lse2 = tl.where(alive, most + tl.log2(total), -float("inf"))
     row = (text + m).to(tl.int64)

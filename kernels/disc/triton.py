@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..blocks import launch
+from ..ahead import Specialization
+from ..blocks import launch, specialize
 from ..blocks.backward import launch as gradients
 from ..blocks.plan import Plan, disc_plan
 from ..blocks.settings import NEAR, Setting, setting
 from .layout import DiscLayout
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "specializations"]
 
 
 def forward(
@@ -49,3 +50,21 @@ def _plan(kind: str, q: Tensor, layout: DiscLayout) -> tuple[Plan, Setting]:
     near = layout.radius < NEAR
     chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
     return disc_plan(layout, chosen.own, chosen.other, kind == "key", q.device), chosen
+
+
+def specializations() -> list[Specialization]:
+    """FLUX (D 128), SD 3 (64), any other (256), in bf16; pooled keys and a bias; fp32."""
+    found = []
+    for arch in (90, 80):
+        for kind in specialize.PASSES:
+            cases = {(D, "bf16", near, False) for D in (64, 128, 256) for near in (False, True)}
+            cases |= {(128, "bf16", True, True), (64, "fp32", False, False)}
+            made = [
+                specialize.attention(
+                    *("disc", kind, D, dtype, arch),
+                    near=near, ranges=True, second=more, disc=True, bias=more,
+                )
+                for D, dtype, near, more in sorted(cases)
+            ]  # fmt: skip
+            found += {spec.name: spec for spec in made}.values()  # near and far may be the same
+    return found + specialize.around(128, "bf16")

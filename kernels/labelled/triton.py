@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..blocks import launch
+from ..ahead import Specialization
+from ..blocks import launch, specialize
 from ..blocks.backward import launch as gradients
 from ..blocks.plan import Plan, bits_plan
 from ..blocks.settings import NEAR, Setting, setting
 from ..disc.layout import DiscLayout
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "specializations"]
 
 
 def forward(
@@ -66,3 +67,17 @@ def _plan(
     near = disc is not None and disc.radius < NEAR
     chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
     return bits_plan(*bits, chosen.own, chosen.other, disc, kind == "key"), chosen
+
+
+def specializations() -> list[Specialization]:
+    """D 64 and 128 in bf16, and 128 with discs and a bias."""
+    cases = ((64, False), (128, False), (128, True))
+    return [
+        specialize.attention(
+            *("discs and labels" if more else "labelled", kind, D, "bf16", arch),
+            bits=True, disc=more, bias=more,
+        )
+        for arch in (90, 80)
+        for kind in specialize.PASSES
+        for D, more in cases
+    ]  # fmt: skip

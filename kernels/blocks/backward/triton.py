@@ -16,12 +16,24 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from ..triton import DEAD, HIDDEN, LOG2E, advance, bias_of, fetch, job_of, near, places, share
+from ..triton import (
+    COUNTS,
+    DEAD,
+    HIDDEN,
+    LOG2E,
+    advance,
+    bias_of,
+    fetch,
+    job_of,
+    near,
+    places,
+    share,
+)  # fmt: skip
 
 __all__ = ["key_kernel", "query_kernel", "rows_kernel"]
 
 
-@triton.jit
+@triton.jit(do_not_specialize=("heads", "queries"))
 def rows_kernel(
     out, dout, lse, dlse, lse2, delta,
     out_b, out_h, out_n, dout_b, dout_h, dout_n, dlse_b, dlse_h, dlse_n, heads, queries,
@@ -85,7 +97,7 @@ def _query_range(q, up, lse2, delta, k, v, bias, k_n, v_n, bias_n, start, stop, 
     return dq
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def query_kernel(
     q, k, v, dout, lse2, delta, dq, part_dq, bias, see, own,
     own_tiles, other_tiles, entries, jobs,
@@ -233,7 +245,7 @@ def _key_range(keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, dk,
     return dk, dv, dbias
 
 
-@triton.jit
+@triton.jit(do_not_specialize=(*COUNTS, "total"))
 def key_kernel(
     q, k, v, dout, lse2, delta, dk, dv, dbias, part_dk, part_dv, part_dbias, bias, see, own,
     own_tiles, other_tiles, entries, jobs,

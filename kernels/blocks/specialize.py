@@ -1,0 +1,89 @@
+"""The kernels as they are launched, for the check that needs no GPU."""
+
+from __future__ import annotations
+
+from ..ahead import Specialization
+from . import triton as forward
+from .backward import triton as backward
+from .launch import constants
+from .settings import block_of, setting
+
+__all__ = ["PASSES", "attention", "around"]
+
+PASSES = {
+    "forward": forward.forward_kernel,
+    "query": backward.query_kernel,
+    "key": backward.key_kernel,
+}
+TYPED = ("q", "k", "v", "out", "dout", "dq", "dk", "dv")
+SINGLE = ("lse", "dlse", "lse2", "delta", "bias", "dbias", "part_out", "part_lse")
+SINGLE += ("part_dq", "part_dk", "part_dv", "part_dbias")
+WHOLE = ("see", "own", "own_tiles", "other_tiles", "entries", "jobs")
+REAL = ("scale", "limit", "slope")
+
+
+def attention(
+    prefix: str,
+    kind: str,
+    head_dim: int,
+    dtype: str,
+    arch: int,
+    *,
+    near: bool = False,
+    ranges: bool = False,
+    second: bool = False,
+    disc: bool = False,
+    bits: bool = False,
+    bias: bool = False,
+) -> Specialization:
+    """One pass; what the flags mean stands in `launch.constants`."""
+    chosen = setting(kind, head_dim, 4 if dtype == "fp32" else 2, near, arch)
+    tiles = "/".join(f"{height}x{width}" for height, width in (chosen.own, chosen.other))
+    marks = (("pooled", second), ("bias", bias))
+    words = [prefix, kind, dtype, f"d{head_dim}", tiles, *(word for word, on in marks if on)]
+    name = " ".join([*words, f"on {arch}"])
+    given = constants(head_dim, chosen, (ranges, second), (disc, bits), bias)
+    return _specialization(
+        name, PASSES[kind], dtype, {**given, "bias_n": 1}, (arch,), chosen.warps, chosen.stages[1]
+    )
+
+
+def around(head_dim: int, dtype: str) -> list[Specialization]:
+    """What runs before the backward pass and after the forward pass."""
+    shape = {"D": head_dim, "BLOCK_D": block_of(head_dim), "ROWS": 32}
+    given = {"rows": (backward.rows_kernel, {**shape, "DLSE": True, "dlse_n": 1})}
+    given["merge"] = (forward.merge_kernel, shape)
+    return [
+        _specialization(f"blocks {name} {dtype} d{head_dim}", kernel, dtype, consts, (80, 90), 4, 2)
+        for name, (kernel, consts) in given.items()
+    ]
+
+
+def _specialization(
+    name: str,
+    kernel: object,
+    dtype: str,
+    consts: dict[str, object],
+    arches: tuple[int, ...],
+    warps: int,
+    stages: int,
+) -> Specialization:
+    names: list[str] = kernel.arg_names  # type: ignore[attr-defined]
+    strides = {f"{x}_{axis}" for x in TYPED for axis in "bhn"}
+    kinds = dict.fromkeys(names, "i32")
+    kinds |= {x: f"*{dtype}" for x in TYPED if x in kinds}
+    kinds |= {x: "*fp32" for x in SINGLE if x in kinds}
+    kinds |= {x: "*i32" for x in WHOLE if x in kinds}
+    kinds |= {x: "fp32" for x in REAL if x in kinds}
+    kinds |= dict.fromkeys(consts, "constexpr")
+    return Specialization(
+        name=name,
+        kernel=kernel,
+        signature=kinds,
+        constexprs=consts,
+        divisible=tuple(x for x in names if kinds[x][0] == "*" or x in strides),
+        num_warps=warps,
+        num_stages=stages,
+        attention=kernel in PASSES.values() and dtype != "fp32",  # three tf32 products: mma
+        arches=arches,
+    )
