@@ -85,7 +85,7 @@ def load_single_file(path: Path, dtype: torch.dtype, *, allow_download: bool) ->
 def _kind_of(names: Iterable[str]) -> str:
     kinds = (
         ("a LoRA", ("lora_", "unet.down_blocks", "text_encoder.text_model")),
-        ("one part of a diffusers folder", ("down_blocks.", "encoder.", "text_model.")),
+        ("one part of a diffusers folder", ("down_blocks.", "decoder.", "encoder.", "text_model.")),
         ("a transformer model without its autoencoder", ("double_blocks.", "joint_blocks.")),
     )
     every = tuple(names)

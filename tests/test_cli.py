@@ -15,6 +15,7 @@ from PIL import Image, ImageChops
 from typer.testing import CliRunner, Result
 
 from attention_studio.cli import app
+from attention_studio.gallery import Gallery
 from attention_studio.pipelines.load import EMBEDDED, resolve
 
 
@@ -89,13 +90,47 @@ def test_picture_i_is_the_picture_of_seed_plus_i(draw) -> None:  # type: ignore[
     assert not same(alone[0], other[0])
 
 
-@pytest.mark.parametrize(
-    "prompt", ["", " ", "🐱🚗", "雪の中の赤い車", "قطة", "e\u0301\u200d", "\x00"]
-)
-def test_any_text_makes_a_picture(draw, prompt: str) -> None:  # type: ignore[no-untyped-def]
+HOSTILE = [
+    "",
+    " ",
+    "🐱🚗 👨\u200d👩\u200d👧",
+    "雪の中の赤い車",
+    "قطة على العشب \u202eevil",
+    "e\u0301\u200d\ufeff",
+    "nul \x00 bell \x07 del \x7f",
+    "<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "**bold** _it_ [link](javascript:alert(1)) `code` # head",
+    "[bold red]rich[/bold red] [/] :smile: {braces} {0} %s %d ${HOME} $(id) `id`",
+    "\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b1m",
+    'quotes " and \' and \\ and \\n and "Steps: 1, Seed: 2, Size: 8x8"',
+    "first\nNegative prompt: evil\nSteps: 1, Sampler: X, CFG scale: 9, Seed: 666, Size: 8x8",
+    "crlf\r\nline\u2028sep\u2029par\x85nel",
+    '=HYPERLINK("http://x") +1 -1 @SUM(A1)',
+    "../../etc/passwd C:\\Windows\\CON NUL. |<>:*?",
+    "'; drop table pictures; --",
+    '{"recipe": {"seed": 1}} </pre>]]>',
+    "\U0001f3f4\U000e0067\U000e0062\U000e007f \U0001d573 ﷺ Z̷̡͍a̸l̵g̶o̷",
+    " ".join(f"word{i}" for i in range(300)),
+]
+
+
+@pytest.mark.parametrize("prompt", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_prompts_appear_literally(draw, prompt: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = draw(prompt, "a cat")
     assert done.exit_code == 0, done.stderr
-    assert Path(json.loads(done.stdout)["images"][0]).name.isascii()
+    printed = json.loads(done.stdout)
+    path = Path(printed["images"][0])
+    assert path.name.isascii() and path.name.isprintable() and len(path.name) < 100
+    assert printed["recipe"]["prompts"][0] == prompt
+    stored = Gallery(tmp_path).recipe_of(path)
+    assert stored.recipe is not None and stored.recipe.prompts[0] == prompt
+    with Image.open(path) as image:
+        assert image.text["parameters"].startswith(f"{prompt}\nSteps: 1, ")  # type: ignore[attr-defined]
+    assert repr(prompt) in done.stderr  # the summary: in quotes, so that nothing acts
+    assert all(line.isprintable() for line in done.stderr.splitlines())
+    assert "\x1b" not in done.stdout
+    (entry,) = [e for e in Gallery(tmp_path).newest() if e.index == 0]
+    assert entry.prompt == prompt
 
 
 def test_words_that_are_cut_are_named(draw) -> None:  # type: ignore[no-untyped-def]
@@ -132,7 +167,7 @@ def test_bad_input_is_one_sentence(draw, options: dict[str, object], says: str) 
     assert done.stdout == ""
 
 
-@pytest.mark.parametrize("args", [("generate",), ("nonsense",), ("--nonsense",), ("train", "x")])
+@pytest.mark.parametrize("args", [("edit",), ("nonsense",), ("--nonsense",), ("train", "x")])
 def test_bad_usage_is_one_sentence(args: tuple[str, ...]) -> None:
     done = call(*args)
     assert done.exit_code == 2
@@ -170,11 +205,11 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, raised: BaseException, code
 
 
 def test_models_lists_local_folders(tiny_sd: Path) -> None:
-    found = json.loads(call("models", "--folder", tiny_sd.parent, "--json").stdout)["models"]
+    found = json.loads(call("models", "--models-dir", tiny_sd.parent, "--json").stdout)["models"]
     (tiny,) = [model for model in found if model["name"] == "tiny-sd"]
     assert (tiny["family"], tiny["image_size"]) == ("StableDiffusionPipeline", 32)
-    assert "tiny-sd" in call("models", "--folder", tiny_sd.parent).stdout
-    assert call("models", "--folder", tiny_sd / "nowhere").exit_code == 2
+    assert "tiny-sd" in call("models", "--models-dir", tiny_sd.parent).stdout
+    assert call("models", "--models-dir", tiny_sd / "nowhere").exit_code == 2
 
 
 def test_a_real_process(tiny_sd: Path, tmp_path: Path) -> None:

@@ -56,9 +56,12 @@ def test_a_hub_id_is_refused_without_asking_the_network(
     assert "emoji-sd" in str(error.value) or "model_index" in str(error.value)
 
 
-def test_a_single_file_is_refused(copy: Path) -> None:
-    with pytest.raises(ValueError, match="a single file"):
+def test_a_part_of_a_model_is_no_model(copy: Path) -> None:
+    with pytest.raises(ValueError, match="holds one part of a diffusers folder; expected a whole"):
         load(copy / UNET)
+    (copy / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match=r"no folder and no \.safetensors file"):
+        load(copy / "notes.txt")
 
 
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

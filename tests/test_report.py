@@ -12,10 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from attention_studio.cli import app
-from attention_studio.generate import generate
 from attention_studio.models import Model, describe
 from attention_studio.recipe import Recipe
 from attention_studio.report import report
+from attention_studio.session import Session
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def emoji_model(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_verdict_is_in_the_report(emoji_model: Model) -> None:
-    result = generate(Recipe(model=str(emoji_model.path), prompts=("a red cat",), steps=1))
+    recipe = Recipe(model=str(emoji_model.path), prompts=("a red cat",), steps=1)
+    result = Session().run(recipe)
     (picture,) = report(result, ["a.png"])["judge"]["pictures"]  # type: ignore[list-item]
     assert picture["text"] == "The cat is there."
     assert picture["colours_ok"] is True

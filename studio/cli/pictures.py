@@ -14,6 +14,7 @@ from ..receipt_text import receipt_text
 from ..report import report
 from ..result import Result
 from .progress import progress_bar
+from .shell import one_line
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -91,7 +92,7 @@ def summary(
     if as_json:
         print_json(report(result, paths) | (extra or {}))
     for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {one_line(warning)}", file=sys.stderr)
     if not quiet:
         _lines(result, paths, sheet, sys.stderr if as_json else sys.stdout)
 

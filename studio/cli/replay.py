@@ -13,6 +13,7 @@ from ..stored import read_stored
 from .options import AllowDownload, AsJson, Device, Dtype, Folders, Quiet
 from .pictures import new_session, summary
 from .progress import progress_bar
+from .shell import one_line
 
 __all__ = ["replay"]
 
@@ -59,9 +60,9 @@ def replay(
         summary(found.result, paths, None, as_json=True, quiet=True, extra=extra)
     else:
         for warning in found.result.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            print(f"warning: {one_line(warning)}", file=sys.stderr)
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {one_line(note)}", file=sys.stderr)
     if not quiet:
         print(_verdict(found.identical, found.difference), file=sys.stderr if as_json else None)
     if found.identical is not True:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from ..device import UnavailableError
 
-__all__ = ["Shell", "sentence"]
+__all__ = ["Shell", "one_line", "sentence"]
 
 USAGE, ENVIRONMENT, INTERRUPTED = 2, 3, 130
 
@@ -67,9 +67,13 @@ def sentence(error: Exception) -> str:
         text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     else:
         text = f"{type(error).__name__}: {error} (attention-studio --debug … shows where)"
-    line = "".join(char if char.isprintable() else " " for char in text)
-    line = " ".join(line.split())
+    line = one_line(text)
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, and without anything that could steer a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _problem(problem: Any) -> str:
