@@ -21,13 +21,41 @@ class Suite(StrEnum):
     """What can be measured."""
 
     base = "base"
+    edit = "edit"
 
 
 def evaluate(
-    suite: Annotated[Suite, typer.Argument(help="base: does the picture show what was asked?")],
+    suite: Annotated[
+        Suite,
+        typer.Argument(
+            help="base: does the picture show what was asked? edit: does an edit change what it "
+            "should and nothing else, and how much oftener than plain re-prompting?"
+        ),
+    ],
     model: ModelName = "emoji-sd",
-    prompts: Annotated[int, typer.Option(help="Prompts, over all groups.")] = 240,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures drawn at a time.")] = 8,
+    prompts: Annotated[int, typer.Option(help="Prompts over all groups, or edits.")] = 240,
+    weighed: Annotated[
+        int, typer.Option(min=0, help="edit: prompts whose colour is weighed.")
+    ] = 60,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="A quick run: no more prompts or edits than this.")
+    ] = None,
+    cross_replace: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="edit: end of the steps with the source's maps."),
+    ] = 0.8,
+    self_replace: Annotated[
+        float, typer.Option(min=0, max=1, help="edit: end of the steps with the source's layout.")
+    ] = 0.4,
+    blend: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="edit: threshold of the local blend; 1 = no blend."),
+    ] = None,
+    tuning: Annotated[
+        bool,
+        typer.Option("--tuning", help="edit: draw from the range on which defaults are chosen."),
+    ] = False,
+    batch: Annotated[int, typer.Option(min=1, help="base: pictures drawn at a time.")] = 8,
     seed: Seed = 0,
     steps: Steps = 30,
     guidance: Guidance = 5.0,
@@ -40,7 +68,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Draw prompts of emoji world, judge the pictures, print the figures."""
-    from ..evaluate import evaluate_base
+    from ..evaluate import BaseReport, EditReport, Settings, evaluate_base, evaluate_edit
 
     about = describe(model)
     if not about.nouns:
@@ -48,17 +76,41 @@ def evaluate(
             f"model: {about.name} does not draw emoji world; the judge cannot score it"
         )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
+    count = prompts if limit is None else min(prompts, limit)
+    report: BaseReport | EditReport
     with progress_bar("drawing", quiet=quiet) as progress:
-        report = evaluate_base(
-            pipe,
-            nouns=about.nouns,
-            prompts=prompts,
-            steps=steps,
-            guidance=guidance,
-            seed=seed,
-            batch=batch,
-            model=about.name,
-            folder=out,
-            progress=progress,
-        )
+        if suite == Suite.edit:
+            standard = Settings()
+            report = evaluate_edit(
+                pipe,
+                nouns=about.nouns,
+                size=(about.image_size or 512,) * 2,
+                edits=count,
+                weighed=weighed if limit is None else min(weighed, limit),
+                settings=Settings(
+                    cross_replace=cross_replace,
+                    self_replace=self_replace,
+                    threshold=standard.threshold if blend is None else blend if blend < 1 else None,
+                ),
+                steps=steps,
+                guidance=guidance,
+                seed=seed,
+                tuning=tuning,
+                model=about.name,
+                folder=out,
+                progress=progress,
+            )
+        else:
+            report = evaluate_base(
+                pipe,
+                nouns=about.nouns,
+                prompts=count,
+                steps=steps,
+                guidance=guidance,
+                seed=seed,
+                batch=batch,
+                model=about.name,
+                folder=out,
+                progress=progress,
+            )
     print(report.to_json() if as_json else report.table())

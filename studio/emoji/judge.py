@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .objects import PLACES, STYLE_NAMES, Found, find_things
+from .objects import PLACES, STYLE_NAMES, TINTS, Found, find_things
 from .render import Scene, mask_box
+from .words import COLOURS
 
 if TYPE_CHECKING:
     from .judge_net import JudgeNet
 
-__all__ = ["judge", "judge_many"]
+__all__ = ["judge", "judge_many", "tint_strengths"]
 
 Picture = Image.Image | NDArray[np.uint8]
 
@@ -48,6 +49,28 @@ def judge_many(images: Iterable[Picture], *, net: JudgeNet | None = None) -> lis
     return scenes
 
 
+def tint_strengths(
+    images: Iterable[Picture],
+    mask: NDArray[np.bool_],
+    colour: str,
+    *,
+    net: JudgeNet | None = None,
+) -> list[float]:
+    """The mean probability of a tint over `mask` `[H, W]`, for pictures of one size.
+
+    The mask is scaled to what the judge looks at; ValueError when nothing is left of it.
+    """
+    if colour not in TINTS:
+        raise ValueError(f"colour: {colour!r} came; expected one of {', '.join(COLOURS)}")
+    side = (_SIZE_PX, _SIZE_PX)
+    place = np.asarray(Image.fromarray(mask).resize(side, Image.Resampling.NEAREST))
+    if not place.any():
+        raise ValueError("mask: it is empty; expected the pixels of a thing")
+    chosen = _packaged() if net is None else net
+    seen = chosen.answer(np.stack([_small(_rgb(image)) for image in images]))
+    return [float(tints[TINTS.index(colour)][place].mean()) for tints in seen.tints]
+
+
 @functools.cache
 def _packaged() -> JudgeNet:
     from .judge_net import JudgeNet  # torch comes with it, so not before it is needed
@@ -72,12 +95,12 @@ def _rgb(image: Picture) -> Image.Image:
     return image.convert("RGB")
 
 
+def _small(picture: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(picture.resize((_SIZE_PX, _SIZE_PX), Image.Resampling.BILINEAR))
+
+
 def _look(net: JudgeNet, pictures: Sequence[Image.Image]) -> list[Scene]:
-    small = [
-        np.asarray(picture.resize((_SIZE_PX, _SIZE_PX), Image.Resampling.BILINEAR))
-        for picture in pictures
-    ]
-    seen = net.answer(np.stack(small))
+    seen = net.answer(np.stack([_small(picture) for picture in pictures]))
     return [
         _scene(
             find_things(seen.nouns[i], seen.tints[i]),

@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import BaseReport, evaluate_base
+    from .edit import Settings, evaluate_edit
+    from .edit_report import EditReport
     from .labelling import Agreement, agreement, make_sheets, read_nouns
     from .resources import Resources, measure_resources
 
 __all__ = [
     "Agreement",
     "BaseReport",
+    "EditReport",
     "Resources",
+    "Settings",
     "agreement",
     "evaluate_base",
+    "evaluate_edit",
     "make_sheets",
     "measure_resources",
     "read_nouns",
@@ -24,9 +29,12 @@ __all__ = [
 _HOMES = {
     "Agreement": "labelling",
     "BaseReport": "base",
+    "EditReport": "edit_report",
     "Resources": "resources",
+    "Settings": "edit",
     "agreement": "labelling",
     "evaluate_base": "base",
+    "evaluate_edit": "edit",
     "make_sheets": "labelling",
     "measure_resources": "resources",
     "read_nouns": "labelling",

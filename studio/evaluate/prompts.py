@@ -16,6 +16,8 @@ from ..emoji.sample import sample_plan
 from ..emoji.words import STYLES
 
 __all__ = [
+    "EDIT_SEEDS",
+    "EDIT_TUNING_SEEDS",
     "EVALUATION_SEEDS",
     "GROUPS",
     "LABELLING_SEEDS",
@@ -31,6 +33,10 @@ TUNING_SEEDS = 8_000_000
 """Choices, such as a threshold or the guidance, are made on this range, never on the one above."""
 LABELLING_SEEDS = 7_000_000
 """Pictures that people label."""
+EDIT_SEEDS = 9_500_000
+"""Figures of edits. A run's seed is less than half a million, so that no two ranges meet."""
+EDIT_TUNING_SEEDS = 8_500_000
+"""How edits are made by default, a blend's threshold for one, is chosen on this range only."""
 
 GROUPS: dict[str, float] = {"one thing": 2, "two things": 2, "three things": 1, "styles": 1}
 """Name -> share of the prompts: 80, 80, 40, 40 of 240. Styles hold one or two things."""

@@ -1,0 +1,212 @@
+"""What the suite `edit` found, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import isfinite
+from statistics import median
+from typing import TYPE_CHECKING
+
+from .edit_score import PSNR_DB, EditScore
+from .edits import KINDS, Edit
+from .rates import Rate, rate_of
+from .ratios import Interval95, mean_of, ratio_of
+from .reweighting import WEIGHTS, Weighing
+
+if TYPE_CHECKING:
+    from .edit import Settings
+
+__all__ = ["EditReport", "Figures", "Outcome"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One edit, by the method and by plain re-prompting.
+
+    source_ok: whether the source shows the thing that is to change.
+    """
+
+    edit: Edit
+    source_ok: bool
+    ours: EditScore
+    plain: EditScore
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        scores = {
+            name: {
+                "there": verdict.there,
+                "gone": verdict.gone,
+                "psnr_outside": _finite(verdict.psnr_outside),
+                "joint": verdict.joint,
+            }
+            for name, verdict in (("edit", self.ours), ("plain", self.plain))
+        }
+        return {**asdict(self.edit), "source_ok": self.source_ok, **scores}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one group of edits: rates of joint success, of success without the PSNR clause, ratios.
+
+    psnr, psnr_plain: medians of the PSNR outside, dB; infinite when most pictures are the source.
+    """
+
+    group: str
+    joint: Rate
+    joint_plain: Rate
+    joint_ratio: Interval95
+    changed: Rate
+    changed_plain: Rate
+    changed_ratio: Interval95
+    psnr: float
+    psnr_plain: float
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        found: dict[str, object] = {"group": self.group}
+        for name in ("joint", "joint_plain", "changed", "changed_plain"):
+            found[name] = getattr(self, name).facts()
+        for name in ("joint_ratio", "changed_ratio"):
+            found[name] = getattr(self, name).facts()
+        return found | {"psnr": _finite(self.psnr), "psnr_plain": _finite(self.psnr_plain)}
+
+
+@dataclass(frozen=True)
+class EditReport:
+    """What was measured, on which settings, by which judge.
+
+    tuning: whether the edits are from the range on which defaults are chosen.
+    judge:  the judge's own figures on rendered truth; empty when its card has none.
+    """
+
+    model: str
+    settings: Settings
+    outcomes: tuple[Outcome, ...]
+    weighings: tuple[Weighing, ...]
+    steps: int
+    guidance: float
+    seed: int
+    tuning: bool
+    seconds: float
+    judge: Mapping[str, object]
+
+    def figures(self) -> Iterator[Figures]:
+        """All edits, those whose source shows the thing to change, and each kind."""
+        yield _figures("all", self.outcomes)
+        yield _figures("source as asked", [o for o in self.outcomes if o.source_ok])
+        for kind in KINDS:
+            yield _figures(kind, [o for o in self.outcomes if o.edit.kind == kind])
+
+    def rho(self) -> Interval95:
+        """Mean Spearman correlation of weight and judged strength, over the prompts with one."""
+        return mean_of([w.rho for w in self.weighings if w.rho is not None])
+
+    def table(self) -> str:
+        """Markdown."""
+        made = self.settings
+        blend = "no blend" if made.threshold is None else f"blend at {made.threshold:g}"
+        lines = [
+            f"{self.model}: {len(self.outcomes)} edits of the "
+            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
+            f"{self.guidance:g}, seed {self.seed}; maps of the text in the first "
+            f"{made.cross_replace:.0%}, of the layout in the first {made.self_replace:.0%}, "
+            f"{blend}.",
+            f"Joint: new thing there, old one gone, PSNR outside {PSNR_DB:g} dB or more; changed: "
+            "without the PSNR. Rates with Wilson's 95 % interval, ratios with that of a bootstrap.",
+            "",
+            "| edits | joint | joint, plain | ratio | changed | changed, plain | ratio "
+            "| dB outside | dB, plain |",
+            "|" + "---|" * 9,
+        ]
+        for row in self.figures():
+            cells = [
+                row.group,
+                row.joint.text(),
+                row.joint_plain.text(),
+                row.joint_ratio.text(),
+                row.changed.text(),
+                row.changed_plain.text(),
+                row.changed_ratio.text(),
+                f"{row.psnr:.1f}",
+                f"{row.psnr_plain:.1f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        if self.weighings:
+            known = [w.rho for w in self.weighings if w.rho is not None]
+            lines += [
+                "",
+                f"Weighed colours, × {', '.join(f'{w:g}' for w in WEIGHTS)}: mean Spearman "
+                f"correlation of weight and judged strength {self.rho().text()} over {len(known)} "
+                f"prompts ({len(self.weighings) - len(known)} left out: the thing is not found, or "
+                "its colour never moves).",
+            ]
+        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
+        lines += [f"| {name} | {_shown(value)} |" for name, value in self.judge.items()]
+        lines += [] if self.judge else ["| not measured | – |"]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> str:
+        """One JSON object: the facts of `table` and each edit's verdict."""
+        return json.dumps(
+            {
+                "suite": "edit",
+                "model": self.model,
+                "edits": len(self.outcomes),
+                "range": "tuning" if self.tuning else "evaluation",
+                "settings": asdict(self.settings),
+                "steps": self.steps,
+                "guidance": self.guidance,
+                "seed": self.seed,
+                "seconds": self.seconds,
+                "figures": [row.facts() for row in self.figures()],
+                "reweighting": {
+                    "weights": WEIGHTS,
+                    "rho": self.rho().facts(),
+                    "prompts": [
+                        {**asdict(w.asked), "strengths": w.strengths, "rho": w.rho}
+                        for w in self.weighings
+                    ],
+                },
+                "verdicts": [outcome.facts() for outcome in self.outcomes],
+                "judge": dict(self.judge),
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+
+
+def _figures(group: str, outcomes: tuple[Outcome, ...] | list[Outcome]) -> Figures:
+    joint, joint_plain = ([o.joint for o in side] for side in _sides(outcomes))
+    changed, changed_plain = ([o.changed for o in side] for side in _sides(outcomes))
+    psnr, psnr_plain = (
+        [o.psnr_outside for o in side if o.psnr_outside is not None] for side in _sides(outcomes)
+    )
+    return Figures(
+        group=group,
+        joint=rate_of(joint),
+        joint_plain=rate_of(joint_plain),
+        joint_ratio=ratio_of(joint, joint_plain),
+        changed=rate_of(changed),
+        changed_plain=rate_of(changed_plain),
+        changed_ratio=ratio_of(changed, changed_plain),
+        psnr=median(psnr) if psnr else float("nan"),
+        psnr_plain=median(psnr_plain) if psnr_plain else float("nan"),
+    )
+
+
+def _sides(
+    outcomes: tuple[Outcome, ...] | list[Outcome],
+) -> tuple[list[EditScore], list[EditScore]]:
+    return [o.ours for o in outcomes], [o.plain for o in outcomes]
+
+
+def _finite(value: float | None) -> float | None:
+    """For JSON, which knows no infinity."""
+    return round(value, 3) if value is not None and isfinite(value) else None
+
+
+def _shown(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
