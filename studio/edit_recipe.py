@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .control_specs import (
-    ControlSpec,
     During,
     KeepLayout,
     LocalBlend,
@@ -14,6 +13,7 @@ from .control_specs import (
     RefineWords,
     ReplaceWords,
     ReweightWords,
+    expand,
 )
 from .processors.prompts import MissingWordError, find_spans
 from .processors.prompts.units import blank_words
@@ -34,6 +34,7 @@ def edit_recipe(
     cross_replace: float | During = 0.8,
     self_replace: float | During = 0.4,
     words: Sequence[str] = (),
+    further: Sequence[Any] = (),
     **base: Any,
 ) -> Recipe:
     """A recipe of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626) for one or more edits.
@@ -47,7 +48,8 @@ def edit_recipe(
     cross_replace, self_replace: the part of the denoising in which the edit looks at the text, and
              lays things out, as the source does: its end, or (start, end).
     words:   whose maps are recorded.
-    base:    further fields of the recipe: model, seed, steps, …
+    further: more controls, as a recipe writes them; they act after these and before recording.
+    base:    other fields of the recipe: model, seed, steps, …
     """
     weights = dict(weights or {})
     if mode not in MODES:
@@ -67,7 +69,7 @@ def edit_recipe(
     refine = mode in ("refine", "reweight") or not same or not to
     during = _during(cross_replace, "cross_replace")
     read = RefineWords if refine else ReplaceWords
-    controls: list[ControlSpec] = [
+    controls: list[Any] = [
         read(during=during),
         KeepLayout(during=_during(self_replace, "self_replace")),
     ]
@@ -75,6 +77,7 @@ def edit_recipe(
         controls.append(ReweightWords(weights=weights, during=during))
     if blend:
         controls.append(LocalBlend(words=_words_of(prompts, blend)))
+    controls += expand(tuple(further))
     if words:
         controls.append(RecordMaps(words=tuple(dict.fromkeys(words))))
     for word in weights:

@@ -29,8 +29,8 @@ class Stored:
 
     recipe:   None when there is nothing that makes one; `notes` say why.
     index:    which of the recipe's pictures it is.
-    run, number: digest of the recipe it was drawn for, and its place among those pictures; a "plain"
-              picture has another recipe than its run.
+    run:      digest of the recipe for which it was drawn; a "plain" picture has one of its own.
+    number:   its place among the pictures of that run.
     role:     "picture", "source", "edit", or "plain" for one without controls.
     origin:   whose text it was: ours, a web UI's, or nobody's.
     versions: of the libraries that drew it.

@@ -40,7 +40,9 @@ def draw(tiny_sd: Path, tmp_path: Path):  # type: ignore[no-untyped-def]
     def run(*prompts: str, **options: object) -> Result:
         given = {"model": tiny_sd, "out": tmp_path, "steps": 1, **options}
         args = [part for prompt in prompts for part in ("--prompt", prompt)]
-        return call("generate", *args, "--json", *(f"--{k}={v}" for k, v in given.items()))
+        args += [f"--{k.replace('_', '-')}" for k, v in given.items() if v is True]
+        args += [f"--{k}={v}" for k, v in given.items() if v is not True]
+        return call("generate", *args, "--json")
 
     return run
 
@@ -116,7 +118,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("prompt", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_prompts_appear_literally(draw, prompt: str, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    done = draw(prompt, "a cat")
+    done = draw(prompt, "a cat", no_syntax=True)
     assert done.exit_code == 0, done.stderr
     printed = json.loads(done.stdout)
     path = Path(printed["images"][0])

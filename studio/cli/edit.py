@@ -23,11 +23,12 @@ from .options import (
     Quiet,
     Seed,
     Steps,
+    Syntax,
     Width,
     Words,
     words_of,
 )
-from .pictures import new_session, picture_size, run_and_keep, summary
+from .pictures import new_session, picture_size, read_prompts, run_and_keep, summary
 
 __all__ = ["Mode", "edit"]
 
@@ -71,6 +72,7 @@ def edit(
         float, typer.Option(help="How long the edit keeps the source's layout, 0 to 1.")
     ] = 0.4,
     words: Words = "",
+    syntax: Syntax = True,
     model: ModelName = "emoji-sd",
     models_dir: Folders = None,
     negative: Negative = "",
@@ -93,8 +95,12 @@ def edit(
     from ..edit_recipe import edit_recipe
 
     asked = words_of(words)
+    texts, more, said = read_prompts(
+        (prompt, *(to or ())), steps=steps, is_edit=True, syntax=syntax
+    )
     session = new_session(model, device, dtype, models_dir, allow_download)
     options: dict[str, Any] = {
+        "further": more,
         "mode": mode.value,
         "weights": _weights(weight or ()),
         "blend": blend or (),
@@ -107,11 +113,13 @@ def edit(
         "guidance": guidance,
         "size": picture_size(model, width, height, models_dir),
     }
-    recipe = edit_recipe(prompt, to or (), words=asked, **options)  # bad input before the model
+    recipe = edit_recipe(texts[0], texts[1:], words=asked, **options)  # bad input before the model
     session.warm()
     recorded = (*asked, *_worth_recording(session.words, recipe.prompts))
-    recipe = edit_recipe(prompt, to or (), words=recorded, **options)
-    result, paths, sheet = run_and_keep(session, recipe, out, plain=True, words=asked, quiet=quiet)
+    recipe = edit_recipe(texts[0], texts[1:], words=recorded, **options)
+    result, paths, sheet = run_and_keep(
+        session, recipe, out, plain=True, words=asked, said=said, quiet=quiet
+    )
     summary(result, paths, sheet, as_json=as_json, quiet=quiet)
 
 

@@ -24,9 +24,10 @@ from .options import (
     Quiet,
     Seed,
     Steps,
+    Syntax,
     Width,
 )
-from .pictures import new_session, picture_size, run_and_keep, summary
+from .pictures import new_session, picture_size, read_prompts, run_and_keep, summary
 
 __all__ = ["generate"]
 
@@ -56,6 +57,7 @@ def generate(
     compare: Annotated[
         bool, typer.Option("--compare", help="Also draw without controls, and say what differs.")
     ] = False,
+    syntax: Syntax = True,
     model: ModelName = "emoji-sd",
     models_dir: Folders = None,
     negative: Negative = "",
@@ -85,22 +87,28 @@ def generate(
         **given,
         **{name: value for name, value in asked.items() if _was_said(ctx, name)},
     }
-    if prompt:
-        given["prompts"] = tuple(prompt)
-    if "prompts" not in given:
+    if "prompts" not in given and not prompt:
         raise typer.BadParameter("--prompt or --recipe is needed")
     if control:
         given["controls"] = tuple(
             read_json(text, "control: it") if text.lstrip().startswith("{") else text
             for text in control
         )
+    said: tuple[str, ...] = ()
+    if prompt:
+        given["prompts"] = tuple(prompt)
+        drawn = Recipe.model_validate(given)  # what is wrong without the syntax is wrong with it
+        given["prompts"], more, said = read_prompts(
+            prompt, steps=drawn.steps, is_edit=drawn.is_edit, syntax=syntax
+        )
+        given["controls"] = (*drawn.controls, *more)
     session = new_session(str(given.get("model", model)), device, dtype, models_dir, allow_download)
     if width is not None or height is not None:
         given["size"] = picture_size(session.model, width, height, models_dir)
     made = Recipe.model_validate(given)
     if compare and not made.controls:
         raise ValueError("compare: the recipe has no controls to compare with; name a --control")
-    result, paths, sheet = run_and_keep(session, made, out, plain=compare, quiet=quiet)
+    result, paths, sheet = run_and_keep(session, made, out, plain=compare, said=said, quiet=quiet)
     summary(result, paths, sheet, as_json=as_json, quiet=quiet)
 
 

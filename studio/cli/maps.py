@@ -24,11 +24,12 @@ from .options import (
     Quiet,
     Seed,
     Steps,
+    Syntax,
     Width,
     Words,
     words_of,
 )
-from .pictures import new_session, picture_size, run_and_keep, summary
+from .pictures import new_session, picture_size, read_prompts, run_and_keep, summary
 
 if TYPE_CHECKING:
     from ..word_maps import WordMap
@@ -41,6 +42,7 @@ def maps(
         list[str], typer.Option("--prompt", metavar="P", help="What to draw; repeat for more.")
     ],
     words: Words = "",
+    syntax: Syntax = True,
     model: ModelName = "emoji-sd",
     models_dir: Folders = None,
     negative: Negative = "",
@@ -66,9 +68,10 @@ def maps(
 
     session = new_session(model, device, dtype, models_dir, allow_download)
     size = picture_size(model, width, height, models_dir)
+    texts, more, said = read_prompts(prompt, steps=steps, is_edit=False, syntax=syntax)
     base = Recipe(
         model=model,
-        prompts=tuple(prompt),
+        prompts=texts,
         negative=negative,
         seed=seed,
         steps=steps,
@@ -78,13 +81,12 @@ def maps(
     asked = words_of(words)
     if not asked:
         session.warm()
-        asked = tuple(dict.fromkeys(word for text in prompt for word in session.words(text)))
+        asked = tuple(dict.fromkeys(word for text in texts for word in session.words(text)))
         if not asked:
             raise ValueError("words: the prompt has no word to look for; expected one")
-    recipe = Recipe.model_validate(
-        dict(base) | {"controls": ({"control": "record_maps", "words": asked},)}
-    )
-    result, paths, _ = run_and_keep(session, recipe, out, sheet=False, quiet=quiet)
+    record = {"control": "record_maps", "words": asked}
+    recipe = Recipe.model_validate(dict(base) | {"controls": (*more, record)})
+    result, paths, _ = run_and_keep(session, recipe, out, sheet=False, said=said, quiet=quiet)
     found = save_word_maps(result, paths, asked)
     summary(
         result, paths, None, as_json=as_json, quiet=quiet, extra={"maps": [_json(m) for m in found]}

@@ -21,6 +21,7 @@ __all__ = [
     "Quiet",
     "Seed",
     "Steps",
+    "Syntax",
     "Width",
     "Words",
     "words_of",
@@ -50,6 +51,13 @@ Seed = Annotated[
 ]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale; 1 switches it off.")]
+Syntax = Annotated[
+    bool,
+    typer.Option(
+        "--syntax/--no-syntax",
+        help="Read (word:1.3), [from:to:when] and (a).swap(b) in prompts, or take them as text.",
+    ),
+]
 Width = Annotated[int | None, typer.Option(help="Pixels; the model's own when not given.")]
 Height = Annotated[int | None, typer.Option(help="Pixels; the model's own when not given.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda; auto: CUDA when there is one.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
     from ..session import Session
 
-__all__ = ["new_session", "picture_size", "print_json", "run_and_keep", "summary"]
+__all__ = ["new_session", "picture_size", "print_json", "read_prompts", "run_and_keep", "summary"]
 
 
 def new_session(
@@ -48,6 +49,18 @@ def picture_size(
     return (side if height is None else height, side if width is None else width)
 
 
+def read_prompts(
+    prompts: Sequence[str], *, steps: int, is_edit: bool, syntax: bool
+) -> tuple[tuple[str, ...], tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """Prompts, controls and warnings: what the syntax of other tools means, or the text itself."""
+    if not syntax:
+        return tuple(prompts), (), ()
+    from ..syntax import apply_syntax
+
+    read = apply_syntax(prompts, steps=steps, is_edit=is_edit)
+    return read.prompts, read.controls, read.warnings
+
+
 def run_and_keep(
     session: Session,
     recipe: Recipe,
@@ -56,15 +69,18 @@ def run_and_keep(
     plain: bool = False,
     sheet: bool | None = None,
     words: Sequence[str] = (),
+    said: Sequence[str] = (),
     quiet: bool = False,
 ) -> tuple[Result, tuple[Path, ...], Path | None]:
     """The result, the paths of its pictures and of its sheet.
 
     sheet: None = when there is more than one picture to show.
+    said:  warnings from before the run.
     """
     gallery = Gallery(out)  # better to fail before the work than after it
     with progress_bar("drawing", quiet=quiet) as progress:
         result = session.run(recipe, progress=progress, plain=plain)
+    result = replace(result, warnings=(*said, *result.warnings))
     paths = gallery.save(result)
     wanted = len(paths) + len(result.plain) > 1 if sheet is None else sheet
     return result, paths, gallery.save_sheet(result, words) if wanted else None

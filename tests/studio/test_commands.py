@@ -173,6 +173,20 @@ def test_controls_by_name_and_as_json(drawn) -> None:  # type: ignore[no-untyped
     assert edit["receipt"]["effect"] is not None
 
 
+def test_the_syntax_of_other_tools_is_read_or_left_alone(drawn) -> None:  # type: ignore[no-untyped-def]
+    text = "a (cat:1.5) on grass"
+    weighed = drawn("generate", "--prompt", text)["recipe"]
+    assert weighed["prompts"] == [CAT]
+    assert [c["control"] for c in weighed["controls"]] == ["reweight_words"]
+    literal = drawn("generate", "--prompt", text, "--no-syntax")["recipe"]
+    assert (literal["prompts"], literal["controls"]) == ([text], [])
+    swap = drawn("generate", "--prompt", "a (cat).swap(dog) on grass")
+    assert swap["recipe"]["prompts"] == [CAT, DOG] and swap["receipt"]["effect"] is not None
+    edit = drawn("edit", "--prompt", CAT, "--to", "a (dog:1.5) on grass")["recipe"]
+    assert "reweight_words" in [c["control"] for c in edit["controls"]]
+    assert edit["prompts"] == [CAT, DOG]
+
+
 def test_options_override_a_recipe(tiny_sd: Path, tmp_path: Path) -> None:
     recipe = Recipe(model=str(tiny_sd), prompts=(CAT,), steps=1, seed=4)
     base = ("generate", "--recipe", "-", "--out", tmp_path, "--json")
