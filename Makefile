@@ -8,16 +8,18 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 .PHONY: run app lint types ptx test docs help
 
-run: $(READY)   ## draw five prompts with emoji-sd, judge them, write pictures, contact sheet and JSON to out/
+run: $(READY)   ## draw four prompts with emoji-sd, then edit one: pictures, sheets, heat maps, receipt and JSON in out/
 	@mkdir -p out
 	$(BIN)/attention-studio generate --model emoji-sd --seed 1 --json \
 	  --prompt "a cat on grass" \
-	  --prompt "a red car in the snow" \
 	  --prompt "a blue balloon above a house at sunset" \
 	  --prompt "a green frog next to a crown on the beach" \
 	  --prompt "a big yellow star at night, watercolour" \
 	  > out/run.json
-	@echo "The same as JSON: out/run.json"
+	$(BIN)/attention-studio edit --model emoji-sd --seed 1 --json \
+	  --prompt "a red car on grass" --to "a blue car on grass" --blend car --words car,grass \
+	  > out/edit.json
+	@echo "The same as JSON: out/run.json, out/edit.json"
 
 app: $(READY)   ## open the app in the browser, on this machine only
 	$(BIN)/attention-studio app
@@ -42,6 +44,7 @@ test: $(READY)  ## pytest, on the CPU with one thread
 docs: $(READY)  ## write docs/help.md from the live command line, docs/capabilities.md from trying every pair
 	$(BIN)/python docs/make_help.py
 	$(BIN)/python -m tests.processors.capabilities > docs/capabilities.md
+	$(BIN)/python docs/make_matrix.py
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14

@@ -47,7 +47,10 @@ AllowDownload = Annotated[
 ]
 Negative = Annotated[str, typer.Option(help="What the picture should not show.")]
 Seed = Annotated[
-    int, typer.Option(help="Of the first picture; picture i has seed + i, edits their source's.")
+    int,
+    typer.Option(
+        help="Of the first picture; picture i has seed + i, all pictures of an edit the same."
+    ),
 ]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale; 1 switches it off.")]
