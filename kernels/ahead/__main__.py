@@ -28,10 +28,17 @@ def main() -> int:
 
 def shipped() -> list[Specialization]:
     """Every kernel in every configuration: each `triton.py` under kernels/ is named here."""
+    from ..disc import triton as disc
+    from ..labelled import triton as labelled
     from ..maps import triton as maps
     from ..merge import triton as merge
 
-    return [*maps.specializations(), *merge.specializations()]
+    return [
+        *disc.specializations(),
+        *labelled.specializations(),
+        *maps.specializations(),
+        *merge.specializations(),
+    ]
 
 
 if __name__ == "__main__":
