@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 
+import torch
 from torch import Tensor
+
+from .tensors import Given, Looks, Tensors
 
 __all__ = [
     "Batch",
@@ -181,15 +185,12 @@ class Segments:
 class Call:
     """One attention call.
 
-    q:     [B, H, N, D].
-    k, v:  [B, H, S, D].
-    scale: factor of q·k; None = 1/sqrt(D).
-    bias:  [B, H or 1, N or 1, S], the model's own additive mask.
+    tensors: q, k and v; to ask for `q` or `k` has those of every row projected.
+    scale:   factor of q·k; None = 1/sqrt(D).
+    bias:    [B, H or 1, N or 1, S], the model's own additive mask.
     """
 
-    q: Tensor
-    k: Tensor
-    v: Tensor
+    tensors: Tensors
     site: Site
     step: Step
     batch: Batch
@@ -198,6 +199,36 @@ class Call:
     scale: float | None = None
     bias: Tensor | None = None
 
+    @property
+    def q(self) -> Tensor:
+        """[B, H, N, D]."""
+        return self.looks(range(self.shape[0])).q
+
+    @property
+    def k(self) -> Tensor:
+        """[B, H, S, D]."""
+        return self.looks(range(self.shape[0])).k
+
+    @property
+    def v(self) -> Tensor:
+        """[B, H, S, D]."""
+        return self.tensors.v
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, H, N, S), known without a projection of q and k."""
+        B, H, S, _ = self.v.shape
+        return B, H, self.tensors.queries, S
+
+    @property
+    def device(self) -> torch.device:
+        """Of all its tensors."""
+        return self.v.device
+
+    def looks(self, rows: Sequence[int]) -> Looks:
+        """Queries and keys of these rows, maybe of more."""
+        return self.tensors.looks(rows)
+
     def with_tokens(self, q: Tensor, k: Tensor, v: Tensor) -> Call:
         """The same call with other tensors."""
-        return replace(self, q=q, k=k, v=v)
+        return replace(self, tensors=Given(q, k, v))

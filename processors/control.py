@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
@@ -82,6 +82,10 @@ class Control:
     def acts(self, site: Site, step: Step) -> bool:
         """Whether it changes or reads anything here and now; else stock code runs."""
         return True
+
+    def phase(self, step: Step) -> Hashable:
+        """What of the step `mix` and `record` depend on: while it stays, so do their answers."""
+        return step if self.overrides("mix") or self.overrides("record") else None
 
     def context(self, site: Site, step: Step, batch: Batch, context: Context) -> Context:
         """The conditioning before its projection to keys and values."""

@@ -13,8 +13,10 @@ from .call import Call, Kind
 from .control import Control
 from .limits import limits
 from .mix import Mix
+from .plan import Plan, Plans
 from .readings import Pair, read
 from .recorder import Recorder
+from .tensors import Looks, pick
 
 __all__ = ["run"]
 
@@ -23,82 +25,104 @@ Kernel = Callable[
 ]
 
 
-def run(call: Call, controls: Sequence[Control], recorder: Recorder | None = None) -> Tensor:
+def run(
+    call: Call,
+    controls: Sequence[Control],
+    recorder: Recorder | None = None,
+    plans: Plans | None = None,
+) -> Tensor:
     """The output [B, H, N, D] of a call under the controls that act at its site and step.
 
     Only the controls that `acts` names may come. With none, or with identities only, the bits are
-    those of `F.scaled_dot_product_attention`.
+    those of `F.scaled_dot_product_attention`. `plans` keeps what consecutive steps share.
     """
     for control in controls:
         call = control.tokens(call)
     bias = limits(call, controls)
-    mix = Mix.own(call.q.shape[0])
-    for control in controls:
-        mix = control.mix(call, mix)
-    mix = mix.merged(call.k.shape[2])
-    _check(call, controls, mix)
+    plan = (plans or Plans()).of(call, controls)
+    _check(call, controls, plan.mix)
 
     other = _other_operator(call, controls)
     if other is not None:
         return other
     if any(control.overrides("edit") for control in controls):
-        return _by_probabilities(call, controls, mix, bias, recorder)
-    records = recorder is not None and any(control.overrides("record") for control in controls)
-    output, lses = _by_mix(call, mix, bias, records=records)
-    if recorder is not None and records:
-        read(call, controls, mix, bias, lses, recorder)
+        return _by_probabilities(call, controls, plan, bias, recorder)
+    records = recorder is not None and bool(plan.readings)
+    looks = call.looks(plan.looks)
+    output, lses = _by_plan(call, plan, looks, bias, records=records)
+    if recorder is not None:
+        read(call, plan.readings, looks, bias, lses, recorder)
     return output
 
 
-def _by_mix(
-    call: Call, mix: Mix, bias: Tensor | None, *, records: bool
+def _by_plan(
+    call: Call, plan: Plan, looks: Looks, bias: Tensor | None, *, records: bool
 ) -> tuple[Tensor, Mapping[Pair, Tensor]]:
-    """One fused call over all terms, [B, H, N, D], and the LSE [H, N] of each pair."""
-    terms = [(row, term) for row, terms in enumerate(mix.rows) for term in terms]
-    pairs = [(row, term.row) for row, term in terms]
-    q, k, v = call.q, call.k, call.v
-    if pairs != [(row, row) for row in range(len(mix.rows))]:
-        q, k = (torch.stack([x[looked] for _, looked in pairs]) for x in (q, k))
-        if bias is not None and bias.shape[0] > 1:
-            bias = torch.stack([bias[row] for row, _ in pairs])
-    if not mix.plain:
-        v = torch.stack([term.apply(call.v[row]) for row, term in terms])
+    """At most two fused calls, [B, H, N, D], and the LSE [H, N] of each pair."""
+    lses: dict[Pair, Tensor] = {}
 
-    wants_lse = records and fuses_lse(q, k, v, bias)
-    parts, lse = _KERNELS[bias is not None, wants_lse](q, k, v, call.scale, bias)
-    lses = {} if lse is None else dict(zip(pairs, lse, strict=True))
-    if all(len(terms) == 1 and terms[0].weight is None for terms in mix.rows):
-        return parts, lses
+    def attend(pairs: Sequence[Pair], values: Tensor) -> Tensor:
+        q, k = looks.of([looked for _, looked in pairs])
+        own = bias if bias is None or len(bias) == 1 else pick(bias, [row for row, _ in pairs])
+        wants_lse = records and fuses_lse(q, k, values, own)
+        out, lse = _KERNELS[own is not None, wants_lse](q, k, values, call.scale, own)
+        if lse is not None:
+            lses.update(zip(pairs, lse, strict=True))
+        return out
 
-    sums: list[Tensor | None] = [None] * len(mix.rows)
-    for (row, term), part in zip(terms, parts, strict=True):
-        weighed = part if term.weight is None else part * term.weight.to(part)[:, None]
-        so_far = sums[row]
-        sums[row] = weighed if so_far is None else so_far + weighed
-    return torch.stack([torch.zeros_like(call.q[0]) if s is None else s for s in sums]), lses
+    parts = []
+    if plan.plain:
+        parts.append(attend([(row, row) for row in plan.plain], pick(call.v, plan.plain)))
+    if plan.mixed:
+        parts.append(_mixed(call, plan, attend))
+    if len(parts) == 1:
+        return parts[0], lses
+    order = plan.plain + plan.mixed
+    return pick(torch.cat(parts), [order.index(row) for row in range(len(order))]), lses
+
+
+def _mixed(call: Call, plan: Plan, attend: Callable[[Sequence[Pair], Tensor], Tensor]) -> Tensor:
+    """The rows that are sums of terms, [R, H, N, D]."""
+    sums: dict[int, Tensor] = {}
+    if plan.terms:
+        if all(term.identity for _, term in plan.terms):
+            values = pick(call.v, [row for row, _ in plan.terms])
+        else:
+            values = torch.stack([term.apply(call.v[row]) for row, term in plan.terms])
+        parts = attend([(row, term.row) for row, term in plan.terms], values)
+        one_each = tuple(row for row, _ in plan.terms) == plan.mixed
+        if one_each and all(term.weight is None for _, term in plan.terms):
+            return parts
+        for (row, term), part in zip(plan.terms, parts, strict=True):
+            weighed = part if term.weight is None else part * term.weight[:, None]
+            sums[row] = sums[row] + weighed if row in sums else weighed
+    _, H, N, _ = call.shape
+    nothing = call.v.new_zeros(H, N, call.v.shape[-1])
+    return torch.stack([sums.get(row, nothing) for row in plan.mixed])
 
 
 def _by_probabilities(
     call: Call,
     controls: Sequence[Control],
-    mix: Mix,
+    plan: Plan,
     bias: Tensor | None,
     recorder: Recorder | None,
 ) -> Tensor:
     """The slow road for controls with `edit`: all probabilities, [B, H, N, S]."""
-    factor = call.q.shape[-1] ** -0.5 if call.scale is None else call.scale
+    _, H, N, S = call.shape
+    q, k = call.q, call.k
+    factor = q.shape[-1] ** -0.5 if call.scale is None else call.scale
+    wide = torch.promote_types(q.dtype, torch.float32)
     rows = []
-    for row, terms in enumerate(mix.rows):
-        wide = torch.promote_types(call.q.dtype, torch.float32)
-        shape = (*call.q.shape[1:3], call.k.shape[2])
-        total = torch.zeros(shape, device=call.q.device, dtype=wide)
+    for row, terms in enumerate(plan.mix.rows):
+        total = torch.zeros(H, N, S, device=call.device, dtype=wide)
         for term in terms:
-            scores = (call.q[term.row].to(wide) * factor) @ call.k[term.row].to(wide).mT
+            scores = (q[term.row].to(wide) * factor) @ k[term.row].to(wide).mT
             if bias is not None:
                 scores = scores + bias[row if bias.shape[0] > 1 else 0].to(scores)
             probs = scores.softmax(-1)
             if term.matrix is not None or term.scale is not None:
-                probs = probs @ term.value_map(call.k.shape[2]).to(probs)
+                probs = probs @ term.value_map(S).to(probs)
             total = total + (
                 probs if term.weight is None else probs * term.weight.to(probs)[:, None]
             )
@@ -107,7 +131,7 @@ def _by_probabilities(
     for control in controls:
         probs = control.edit(probs, call)
     if recorder is not None:
-        read(call, controls, mix, bias, {}, recorder, probs=probs)
+        read(call, plan.readings, call.looks(plan.looks), bias, {}, recorder, probs=probs)
     return probs.to(call.v.dtype) @ call.v
 
 

@@ -23,7 +23,7 @@ def limits(call: Call, controls: Sequence[Control]) -> Tensor | None:
         mask, bias = control.mask(call), control.bias(call)
         if mask is None and bias is None:
             continue
-        added = torch.zeros(1, 1, 1, call.k.shape[2], device=call.q.device)
+        added = torch.zeros(1, 1, 1, call.shape[3], device=call.device)
         if mask is not None:
             allowed = mask.allowed(call)
             added = torch.zeros(allowed.shape, device=allowed.device).masked_fill(
@@ -38,8 +38,8 @@ def limits(call: Call, controls: Sequence[Control]) -> Tensor | None:
 
 def _for_rows(added: Tensor, call: Call, rows: Sequence[int]) -> Tensor:
     added = added[(None,) * (4 - added.ndim)]
-    if len(rows) == call.q.shape[0]:
+    if len(rows) == call.shape[0]:
         return added
-    chosen = torch.zeros(call.q.shape[0], 1, 1, 1, dtype=torch.bool)
+    chosen = torch.zeros(call.shape[0], 1, 1, 1, dtype=torch.bool)
     chosen[list(rows)] = True
     return torch.where(chosen.to(added.device), added, 0.0)

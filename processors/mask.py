@@ -32,7 +32,9 @@ class Window:
     radius_tok: float
 
     def allowed(self, call: Call) -> Tensor:
-        rows, columns = _places(call.queries, call.q), _places(call.keys, call.k)
+        _, _, N, S = call.shape
+        rows = _places(call.queries, N, call.device)
+        columns = _places(call.keys, S, call.device)
         distance = (rows[:, None] - columns[None, :]).square().sum(-1)
         # text has no place: nan compares False, and `not (>=)` leaves it visible
         return ~(distance >= self.radius_tok**2)
@@ -49,7 +51,7 @@ class Labels:
     own: Tensor
 
     def allowed(self, call: Call) -> Tensor:
-        see, own = self.see.to(call.q.device), self.own.to(call.q.device)
+        see, own = self.see.to(call.device), self.own.to(call.device)
         return (see[:, None, :, None] & own[:, None, None, :]) != 0
 
 
@@ -60,7 +62,7 @@ class Dense:
     table: Tensor
 
     def allowed(self, call: Call) -> Tensor:
-        return self.table.to(call.q.device)
+        return self.table.to(call.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +100,14 @@ class KeyBias:
 
     def dense(self, call: Call) -> Tensor:
         """[1 or N, S] on the call's device, fp32."""
-        keys = self.keys.to(call.q.device, torch.float32)
-        return keys[None] if self.labels is None else keys[self.labels.to(call.q.device)]
+        keys = self.keys.to(call.device, torch.float32)
+        return keys[None] if self.labels is None else keys[self.labels.to(call.device)]
 
 
-def _places(segments: Segments, tokens: Tensor) -> Tensor:
+def _places(segments: Segments, tokens: int, device: torch.device) -> Tensor:
     """[N, 2] row and column of each image token, nan for all others, fp32."""
-    places = torch.full((tokens.shape[2], 2), torch.nan, device=tokens.device)
+    places = torch.full((tokens, 2), torch.nan, device=device)
     if segments.image is not None and segments.grid is not None:
-        height, width = (torch.arange(n, device=tokens.device) for n in segments.grid)
+        height, width = (torch.arange(n, device=device) for n in segments.grid)
         places[segments.image] = torch.cartesian_prod(height, width).to(places.dtype)
     return places

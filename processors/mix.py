@@ -36,6 +36,11 @@ class Term:
     scale: Tensor | None = None
     weight: Tensor | None = None
 
+    @property
+    def identity(self) -> bool:
+        """Whether it is Attn(Q_r, K_r, V_e) and nothing else."""
+        return self.matrix is None and self.scale is None and self.weight is None
+
     def scaled(self, factor: Tensor) -> Term | None:
         """L · diag(factor), factor [S]; None when nothing is left of it."""
         scale = factor if self.scale is None else self.scale * factor
@@ -47,6 +52,14 @@ class Term:
         """L as one matrix [S_row, S], S = size."""
         matrix = torch.eye(size) if self.matrix is None else self.matrix
         return matrix if self.scale is None else matrix * self.scale
+
+    def like(self, values: Tensor) -> Term:
+        """The same term as `values` are: their device and dtype, L one matrix if it has one."""
+        matrix, scale = (None if x is None else x.to(values) for x in (self.matrix, self.scale))
+        if matrix is not None and scale is not None:
+            matrix, scale = matrix * scale, None
+        weight = None if self.weight is None else self.weight.to(values)
+        return Term(self.row, matrix, scale, weight)
 
     def apply(self, values: Tensor) -> Tensor:
         """L V for V [..., S, D]."""
@@ -99,21 +112,19 @@ class Mix:
         """Terms of a row that share queries, keys and weights become one; `sizes` = S."""
         return Mix(tuple(_merge(terms, sizes) for terms in self.rows))
 
+    def is_plain(self, row: int) -> bool:
+        """Whether the row is the ordinary attention."""
+        terms = self.rows[row]
+        return len(terms) == 1 and terms[0].row == row and terms[0].identity
+
     @property
     def plain(self) -> bool:
-        """Whether it is the ordinary attention."""
-        return all(
-            len(terms) == 1 and terms[0].row == row and _is_identity(terms[0])
-            for row, terms in enumerate(self.rows)
-        )
+        """Whether every row is."""
+        return all(map(self.is_plain, range(len(self.rows))))
 
     def _with(self, row: int, terms: tuple[Term | None, ...]) -> Mix:
         kept = tuple(term for term in terms if term is not None)
         return Mix((*self.rows[:row], kept, *self.rows[row + 1 :]))
-
-
-def _is_identity(term: Term) -> bool:
-    return term.matrix is None and term.scale is None and term.weight is None
 
 
 def _merge(terms: tuple[Term, ...], size: int) -> tuple[Term, ...]:

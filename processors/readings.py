@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..kernels.maps import lse, word_maps
 from .call import Call
-from .control import Control
-from .mix import Mix, Term
-from .recorder import Recorder, Word
+from .plan import Reading
+from .recorder import Recorder
+from .tensors import Looks
 
 __all__ = ["Pair", "read"]
 
@@ -25,8 +25,8 @@ Pair = tuple[int, int]
 
 def read(
     call: Call,
-    controls: Sequence[Control],
-    mix: Mix,
+    readings: Sequence[Reading],
+    looks: Looks,
     bias: Tensor | None,
     lses: Mapping[Pair, Tensor],
     recorder: Recorder,
@@ -35,70 +35,47 @@ def read(
 ) -> None:
     """Adds the maps that the controls ask for to the recorder.
 
+    looks: queries and keys of all rows that the readings look by.
     lses:  [H, N] of the pairs for which the kernel told it; others are computed.
     probs: [B, H, N, S] when they were formed anyway.
     """
     image, grid = call.queries.image, call.queries.grid
-    if image is None or grid is None:
+    if readings and (image is None or grid is None):
         raise ValueError(f"site: {call.site.name} has no image grid, so it has no word maps")
-    for row, edited, asked in _asked(call, controls):
-        words = list(asked)
-        select = torch.zeros(call.k.shape[2], len(words))
-        for i, word in enumerate(words):
-            select[list(word.tokens), i] = 1.0
-        if edited and probs is not None:
-            found = probs[row].mean(0) @ select.to(probs)
+    for reading in readings:
+        assert image is not None and grid is not None
+        if reading.edited and probs is not None:
+            found = probs[reading.row].mean(0) @ reading.select.to(probs)
         else:
-            terms = mix.rows[row] if edited else (Term(row),)
-            found = _columns(call, row, terms, select, bias, lses)
-        for i, word in enumerate(words):
-            for owner in asked[word]:
-                image_index = call.batch.rows[row].image
-                recorder.add(owner, grid, word, image_index, found[image, i])
-
-
-def _asked(
-    call: Call, controls: Sequence[Control]
-) -> list[tuple[int, bool, dict[Word, list[Control]]]]:
-    """Conditional rows, before or after the edit, with the words wanted and who wants them."""
-    asked: dict[tuple[int, bool], dict[Word, list[Control]]] = {}
-    for control in controls:
-        wish = control.record(call.site, call.step)
-        if wish is None:
-            continue
-        for row in call.batch.cond:
-            for word in wish.words:
-                if word.prompt == call.batch.rows[row].prompt:
-                    asked.setdefault((row, wish.edited), {}).setdefault(word, []).append(control)
-    return [(row, edited, words) for (row, edited), words in asked.items()]
+            found = _columns(call, reading, looks, bias, lses)
+        owner_image = call.batch.rows[reading.row].image
+        for i, (word, owners) in enumerate(zip(reading.words, reading.owners, strict=True)):
+            for owner in owners:
+                recorder.add(owner, grid, word, owner_image, found[image, i])
 
 
 def _columns(
     call: Call,
-    row: int,
-    terms: Sequence[Term],
-    select: Tensor,
+    reading: Reading,
+    looks: Looks,
     bias: Tensor | None,
     lses: Mapping[Pair, Tensor],
 ) -> Tensor:
     """[N, W] fp32."""
-    wide = torch.promote_types(call.q.dtype, torch.float32)
-    total = torch.zeros(call.q.shape[2], select.shape[1], dtype=wide, device=call.q.device)
-    limit = None if bias is None else bias[row if bias.shape[0] > 1 else 0][None]
-    for term in terms:
-        weights = term.apply(select)
-        keys = weights.any(1).nonzero().squeeze(1)
-        if not len(keys):
-            continue
-        q, k = call.q[term.row][None], call.k[term.row][None]
-        known = lses.get((row, term.row))
+    total: Tensor | None = None
+    limit = None if bias is None else bias[reading.row if len(bias) > 1 else 0][None]
+    for share in reading.shares:
+        q, k = looks.of([share.term.row])
+        known = lses.get((reading.row, share.term.row))
         level = lse(q, k, scale=call.scale, bias=limit) if known is None else known[None]
-        chosen = keys.to(k.device)
-        there = None if limit is None else limit[..., chosen]
+        there = None if limit is None else limit[..., share.keys]
         part = word_maps(
-            q, k[:, :, chosen], weights[keys][None], level, scale=call.scale, bias=there
-        )
-        total = total + (
-            part[0] if term.weight is None else part[0] * term.weight.to(part)[:, None]
-        )
+            q, k[:, :, share.keys], share.weights[None], level, scale=call.scale, bias=there
+        )[0]
+        if share.term.weight is not None:
+            part = part * share.term.weight.to(part)[:, None]
+        total = part if total is None else total + part
+    if total is None:
+        wide = torch.promote_types(call.v.dtype, torch.float32)
+        return torch.zeros(call.shape[2], len(reading.words), dtype=wide, device=call.device)
     return total

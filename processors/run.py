@@ -15,9 +15,11 @@ from .control import Context, Control, Encode, Prompts
 from .families import Encoded, Family
 from .noise import check_start
 from .nudge import nudge, spread
+from .plan import Plans
 from .receipt import Receipt, compare, map_shift
 from .recorder import Maps, Recorder
 from .step import Condition, Inputs, LatentEdit, Objective
+from .tensors import Tensors
 
 __all__ = ["Cancelled", "Run"]
 
@@ -44,6 +46,7 @@ class Run:
         self._batch: Batch | None = None
         self._step: Step | None = None
         self._recorder = Recorder(budget_bytes)
+        self._plans = Plans()
         self._cancelled = False
         self._probing = False
         self._delta: Tensor | None = None
@@ -91,7 +94,7 @@ class Run:
     def began(self, encoded: Encoded, encode: Encode | None = None) -> None:
         """The prompts are encoded: words become tokens. `encode` does the same for other texts."""
         self._encoded, self._delta = encoded, None
-        self._recorder = Recorder(self._budget_bytes)
+        self._recorder, self._plans = Recorder(self._budget_bytes), Plans()
         prompts = Prompts(
             encoded.texts,
             encoded.prompts,
@@ -208,9 +211,7 @@ class Run:
     def attend(
         self,
         site: Site,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
+        tensors: Tensors,
         *,
         queries: Segments,
         keys: Segments,
@@ -218,8 +219,8 @@ class Run:
     ) -> Tensor:
         """The controlled attention."""
         step, batch = self._now()
-        call = Call(q, k, v, site, step, batch, queries, keys, bias=bias)
-        return engine.run(call, self._acting(site), self._recorder)
+        call = Call(tensors, site, step, batch, queries, keys, bias=bias)
+        return engine.run(call, self._acting(site), self._recorder, self._plans)
 
     def _cut_words(self) -> tuple[str, ...]:
         """A warning for each prompt that the encoder did not see to its end."""

@@ -38,8 +38,12 @@ class Gates:
 
     def active(self, step: Step) -> bool:
         """Whether any gate is open."""
+        return any(self.phase(step))
+
+    def phase(self, step: Step) -> tuple[bool, ...]:
+        """Which gates are open."""
         own = (interval for edit in self.own for _, interval in edit)
-        return self.during.active(step) or any(interval.active(step) for interval in own)
+        return self.during.active(step), *(interval.active(step) for interval in own)
 
     def open(self, step: Step, prompt: int, length: int) -> Tensor:
         """[length] of 0 and 1, for edited prompt 1, 2, …"""

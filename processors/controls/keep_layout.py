@@ -7,6 +7,7 @@ Prompt-to-Prompt, Hertz et al. 2022 (arXiv:2208.01626), section 3.2, self-attent
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -39,6 +40,9 @@ class KeepLayout(Control):
 
     def acts(self, site: Site, step: Step) -> bool:
         return site.kind is Kind.SELF and site.side <= self.max_side and self.during.active(step)
+
+    def phase(self, step: Step) -> Hashable:
+        return None
 
     def mix(self, call: Call, mix: Mix) -> Mix:
         for row in call.batch.edits:

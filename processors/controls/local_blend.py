@@ -12,7 +12,7 @@ n_p: the same mean for the words to subtract.   k: an edit, 0: the source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -67,6 +67,9 @@ class LocalBlend(Control):
 
     def acts(self, site: Site, step: Step) -> bool:
         return site.maps
+
+    def phase(self, step: Step) -> Hashable:
+        return None
 
     def record(self, site: Site, step: Step) -> Columns:
         return Columns(tuple(dict.fromkeys(self.added + self.removed)))

@@ -7,6 +7,7 @@ the sum of their columns.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from ..call import Site, Step
@@ -48,6 +49,9 @@ class RecordMaps(Control):
 
     def acts(self, site: Site, step: Step) -> bool:
         return (site.has_text if self.every_grid else site.maps) and self.during.active(step)
+
+    def phase(self, step: Step) -> Hashable:
+        return None
 
     def record(self, site: Site, step: Step) -> Columns:
         return self.columns

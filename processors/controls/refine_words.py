@@ -11,7 +11,7 @@ i: pixel, m: source token, n: target token; al[n] is 1 where target token n foll
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -63,10 +63,13 @@ class RefineWords(Control):
     def acts(self, site: Site, step: Step) -> bool:
         return site.has_text and self.gates is not None and self.gates.active(step)
 
+    def phase(self, step: Step) -> Hashable:
+        return self.gates and self.gates.phase(step)
+
     def mix(self, call: Call, mix: Mix) -> Mix:
         assert self.token_map is not None and self.aligned is not None and self.gates is not None
         for row in call.batch.edits:
             edit = call.batch.rows[row].prompt - 1
-            gate = self.gates.open(call.step, edit + 1, call.k.shape[2]) * self.aligned[edit]
+            gate = self.gates.open(call.step, edit + 1, call.shape[3]) * self.aligned[edit]
             mix = mix.read_as(row, call.batch.source_of(row), self.token_map[edit], gate)
         return mix

@@ -9,7 +9,7 @@ i: pixel, m: source token, n: target token, g: 1 while the gate of the target wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -58,11 +58,14 @@ class ReplaceWords(Control):
     def acts(self, site: Site, step: Step) -> bool:
         return site.has_text and self.gates is not None and self.gates.active(step)
 
+    def phase(self, step: Step) -> Hashable:
+        return self.gates and self.gates.phase(step)
+
     def mix(self, call: Call, mix: Mix) -> Mix:
         assert self.token_map is not None and self.gates is not None
         for row in call.batch.edits:
             prompt = call.batch.rows[row].prompt
-            gate = self.gates.open(call.step, prompt, call.k.shape[2])
+            gate = self.gates.open(call.step, prompt, call.shape[3])
             token_map = self.token_map[prompt - 1]
             mix = mix.read_as(row, call.batch.source_of(row), token_map, gate)
         return mix

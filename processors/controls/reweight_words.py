@@ -10,7 +10,7 @@ code, rows are not normalised again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -56,9 +56,12 @@ class ReweightWords(Control):
     def acts(self, site: Site, step: Step) -> bool:
         return site.has_text and self.during.active(step)
 
+    def phase(self, step: Step) -> Hashable:
+        return None
+
     def mix(self, call: Call, mix: Mix) -> Mix:
         for row in call.batch.select(self.rows):
-            factor = torch.ones(call.k.shape[2])
+            factor = torch.ones(call.shape[3])
             for tokens, weight in self.tokens_of[call.batch.rows[row].prompt]:
                 factor[list(tokens)] *= weight
             mix = mix.scaled(row, factor)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..call import Batch, Grid, Segments, Site
 from ..control import Context
 from ..prompts import TextBlock
+from ..tensors import Tensors
 
 __all__ = ["Encoded", "Family", "Keeps", "Live"]
 
@@ -64,9 +65,7 @@ class Live(Protocol):
     def attend(
         self,
         site: Site,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
+        tensors: Tensors,
         *,
         queries: Segments,
         keys: Segments,

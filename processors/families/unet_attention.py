@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ..call import Segments, Site
+from ..tensors import Looks, pick
 from .family import Live
 
 __all__ = ["UNetAttention"]
@@ -65,30 +67,53 @@ class UNetAttention:
                 encoder_hidden_states = attn.norm_encoder_hidden_states(encoder_hidden_states)
             context = self.live.context(self.site, encoder_hidden_states)
             for_keys, for_values = context.k, context.v
-        q, k, v = (
-            projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projected in (attn.to_q(hidden_states), attn.to_k(for_keys), attn.to_v(for_values))
-        )
-        q = q if attn.norm_q is None else attn.norm_q(q)
-        k = k if attn.norm_k is None else attn.norm_k(k)
+        tensors = _Projected(attn, hidden_states, for_keys, for_values)
 
+        rows, size = for_keys.shape[:2]
         bias = attention_mask
         if bias is not None:
-            bias = attn.prepare_attention_mask(bias, k.shape[2], k.shape[0])
-            bias = bias.view(k.shape[0], attn.heads, -1, bias.shape[-1])
-        image, text = (
-            Segments(image=slice(0, q.shape[2]), grid=self.site.grid(self.live.latents)),
-            Segments(),
-        )
+            bias = attn.prepare_attention_mask(bias, size, rows)
+            bias = bias.view(rows, attn.heads, -1, bias.shape[-1])
+        grid = self.site.grid(self.live.latents)
+        keys = queries = Segments(image=slice(0, tensors.queries), grid=grid)
         if encoder_hidden_states is not None:
-            text = Segments(text=slice(0, k.shape[2]))
-        keys = image if encoder_hidden_states is None else text
-        out = self.live.attend(self.site, q, k, v, queries=image, keys=keys, bias=bias)
+            keys = Segments(text=slice(0, size))
+        out = self.live.attend(self.site, tensors, queries=queries, keys=keys, bias=bias)
 
-        hidden_states = out.transpose(1, 2).flatten(2).to(q.dtype)
+        hidden_states = out.transpose(1, 2).flatten(2).to(tensors.v.dtype)
         hidden_states = attn.to_out[1](attn.to_out[0](hidden_states))
         if len(shape) == 4:
             hidden_states = hidden_states.transpose(-1, -2).reshape(shape)
         if attn.residual_connection:
             hidden_states = hidden_states + residual
         return hidden_states / attn.rescale_output_factor
+
+
+class _Projected:
+    """`Tensors` of an `Attention` module: q and k of a row when they are asked for."""
+
+    def __init__(self, attn: Any, hidden: Tensor, for_keys: Tensor, for_values: Tensor) -> None:
+        self._attn = attn
+        self._hidden = hidden
+        self._for_keys = for_keys
+        self._looks: Looks | None = None
+        self.v = self._heads(attn.to_v(for_values))
+
+    @property
+    def queries(self) -> int:
+        return self._hidden.shape[1]
+
+    def looks(self, rows: Sequence[int]) -> Looks:
+        known = self._looks
+        if known is not None and set(rows) <= set(known.rows):
+            return known
+        attn = self._attn
+        q = self._heads(attn.to_q(pick(self._hidden, rows)))
+        k = self._heads(attn.to_k(pick(self._for_keys, rows)))
+        q = q if attn.norm_q is None else attn.norm_q(q)
+        k = k if attn.norm_k is None else attn.norm_k(k)
+        self._looks = Looks(tuple(rows), q, k)
+        return self._looks
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        return projected.unflatten(-1, (self._attn.heads, -1)).transpose(1, 2)

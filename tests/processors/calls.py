@@ -15,6 +15,7 @@ from attention_studio.processors.call import (
     Stage,
     Step,
 )
+from attention_studio.processors.tensors import Given
 
 __all__ = ["GRID", "TOKENS", "a_call", "a_site", "a_step"]
 
@@ -48,5 +49,10 @@ def a_call(kind: Kind = Kind.CROSS, *, prompts: int = 3, images: int = 2, seed: 
     )
     q, k, v = (torch.randn(len(rows), 3, size, 8, generator=draw) * 2 for size in sizes)
     return Call(
-        q, k, v, a_site(kind), a_step(), Batch(rows), image, text if kind is Kind.CROSS else image
+        Given(q, k, v),
+        a_site(kind),
+        a_step(),
+        Batch(rows),
+        image,
+        text if kind is Kind.CROSS else image,
     )

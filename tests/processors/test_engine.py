@@ -155,7 +155,7 @@ def test_one_operator_a_site_and_no_edit_of_its_maps() -> None:
 
 def test_joint_maps_are_not_mixed_column_by_column() -> None:
     call = a_call(Kind.SELF)
-    joint = Call(call.q, call.k, call.v, a_site(Kind.JOINT), call.step, call.batch)
+    joint = Call(call.tensors, a_site(Kind.JOINT), call.step, call.batch)
     with pytest.raises(ValueError, match="joint attention"):
         run(joint, [Look()])
 

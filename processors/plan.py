@@ -1,0 +1,146 @@
+"""A mix made ready to run: which rows look at all, and what the words' columns are made of.
+
+Rows that are the ordinary attention are one fused call on the stock pipeline's own tensors, and
+so keep its bits; the terms of all other rows are a second one. What both need is on the call's
+device, and stays while neither the controls' phase nor the call's shape changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .call import Call, Site
+from .control import Control
+from .mix import Mix, Term
+from .recorder import Word
+
+__all__ = ["Plan", "Plans", "Reading", "Share"]
+
+
+@dataclass(frozen=True, eq=False)
+class Share:
+    """What one term adds to the maps of words: chosen keys [T] and their weights [T, W]."""
+
+    term: Term
+    keys: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """Words to read from the map of a row.
+
+    edited: whether from the map that acts, or from the row's own.
+    owners: for each word the controls that want it.
+    select: [S, W], 1 where a key is a token of the word.
+    """
+
+    row: int
+    edited: bool
+    words: tuple[Word, ...]
+    owners: tuple[tuple[Control, ...], ...]
+    select: Tensor
+    shares: tuple[Share, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows and terms of one call.
+
+    plain: rows of the ordinary attention.
+    mixed: the other rows.
+    terms: (row, term) of the mixed ones, the first of every row before the second of any.
+    looks: rows whose queries and keys are used, in ascending order.
+    """
+
+    mix: Mix
+    plain: tuple[int, ...]
+    mixed: tuple[int, ...]
+    terms: tuple[tuple[int, Term], ...]
+    looks: tuple[int, ...]
+    readings: tuple[Reading, ...]
+
+    @classmethod
+    def of(cls, call: Call, controls: Sequence[Control]) -> Plan:
+        """Asks the controls for their mix and their words."""
+        rows, _, _, size = call.shape
+        mix = Mix.own(rows)
+        for control in controls:
+            mix = control.mix(call, mix)
+        mix = mix.merged(size)
+        plain = tuple(row for row in range(rows) if mix.is_plain(row))
+        mixed = tuple(row for row in range(rows) if row not in plain)
+        on_device = {row: tuple(term.like(call.v) for term in mix.rows[row]) for row in mixed}
+        longest = max((len(terms) for terms in on_device.values()), default=0)
+        readings = tuple(_readings(call, controls, mix))
+        used = {term.row for terms in mix.rows for term in terms}
+        used |= {share.term.row for reading in readings for share in reading.shares}
+        return cls(
+            mix=mix,
+            plain=plain,
+            mixed=mixed,
+            terms=tuple(
+                (row, terms[i])
+                for i in range(longest)
+                for row, terms in on_device.items()
+                if i < len(terms)
+            ),
+            looks=tuple(sorted(used)),
+            readings=readings,
+        )
+
+
+class Plans:
+    """The last plan of each site."""
+
+    def __init__(self) -> None:
+        self._last: dict[Site, tuple[Hashable, Plan]] = {}
+
+    def of(self, call: Call, controls: Sequence[Control]) -> Plan:
+        """The plan for a call under these controls."""
+        phases = tuple(control.phase(call.step) for control in controls)
+        key = (tuple(controls), phases, call.batch, call.shape, call.v.dtype, call.device)
+        known = self._last.get(call.site)
+        if known is None or known[0] != key:
+            known = self._last[call.site] = (key, Plan.of(call, controls))
+        return known[1]
+
+
+def _readings(call: Call, controls: Sequence[Control], mix: Mix) -> list[Reading]:
+    wanted: dict[tuple[int, bool], dict[Word, list[Control]]] = {}
+    for control in controls:
+        wish = control.record(call.site, call.step)
+        if wish is None:
+            continue
+        for row in call.batch.cond:
+            for word in wish.words:
+                if word.prompt == call.batch.rows[row].prompt:
+                    of_row = wanted.setdefault((row, wish.edited), {})
+                    of_row.setdefault(word, []).append(control)
+    found = []
+    for (row, edited), owners in wanted.items():
+        select = torch.zeros(call.shape[3], len(owners))
+        for i, word in enumerate(owners):
+            select[list(word.tokens), i] = 1.0
+        shares = []
+        for term in mix.rows[row] if edited else (Term(row),):
+            weights = term.apply(select)
+            keys = weights.any(1).nonzero().squeeze(1)
+            if len(keys):
+                place = call.device
+                shares.append(Share(term, keys.to(place), weights[keys].to(place)))
+        found.append(
+            Reading(
+                row,
+                edited,
+                tuple(owners),
+                tuple(map(tuple, owners.values())),
+                select.to(call.device),
+                tuple(shares),
+            )
+        )
+    return found
