@@ -1,8 +1,20 @@
 """How fast the kernels are, measured beside what a user would run instead."""
 
 from .case import Case
+from .edit import EditRow, edit_table, measure_edit
 from .measure import measure
 from .rows import Row, append_csv, table, to_json
 from .suites import SUITES
 
-__all__ = ["SUITES", "Case", "Row", "append_csv", "measure", "table", "to_json"]
+__all__ = [
+    "SUITES",
+    "Case",
+    "EditRow",
+    "Row",
+    "append_csv",
+    "edit_table",
+    "measure",
+    "measure_edit",
+    "table",
+    "to_json",
+]

@@ -7,8 +7,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 __all__ = ["Row", "append_csv", "table", "to_json"]
 
@@ -49,9 +53,9 @@ class Row:
     note: str = ""
 
 
-def append_csv(path: Path, rows: Sequence[Row], stamp: Stamp) -> None:
+def append_csv(path: Path, rows: Sequence[DataclassInstance], stamp: Stamp) -> None:
     """Adds rows to the file, which is made when missing. ValueError when its columns differ."""
-    columns = [*(field.name for field in fields(Row)), *stamp]
+    columns = [*(field.name for field in fields(rows[0])), *stamp]
     fresh = not path.exists() or path.stat().st_size == 0
     if not fresh:
         with path.open(newline="", encoding="utf-8") as file:
@@ -67,7 +71,7 @@ def append_csv(path: Path, rows: Sequence[Row], stamp: Stamp) -> None:
             writer.writerow({**{k: _cell(v) for k, v in asdict(row).items()}, **stamp})
 
 
-def to_json(rows: Sequence[Row], stamp: Stamp) -> str:
+def to_json(rows: Sequence[DataclassInstance], stamp: Stamp) -> str:
     return json.dumps({"rows": [asdict(row) for row in rows], "stamp": stamp}, indent=2)
 
 

@@ -1,18 +1,24 @@
-"""`bench`: how fast the kernels are, beside what one would run instead."""
+"""`bench`: how fast the kernels and whole edits are, beside what one would run instead."""
 
 from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from ..device import choose_device, choose_dtype
 from .options import AsJson, Device, Dtype, Quiet
+
+if TYPE_CHECKING:
+    from ..bench import EditRow
 
 __all__ = ["Impl", "Work", "bench"]
 
@@ -23,6 +29,7 @@ class Work(StrEnum):
     disc = "disc"
     labelled = "labelled"
     maps = "maps"
+    edit = "edit"
 
 
 class Impl(StrEnum):
@@ -38,7 +45,8 @@ def bench(
     work: Annotated[
         Work,
         typer.Argument(
-            help="disc: windows of the image; labelled: groups; maps: recording word maps."
+            help="disc: windows of the image; labelled: groups; maps: recording word maps; "
+            "edit: whole runs under controls beside the stock pipeline."
         ),
     ],
     grid: Annotated[
@@ -77,6 +85,14 @@ def bench(
             help="Time dense attention on so many query rows and scale; 0: on all. Rows say so.",
         ),
     ] = 0,
+    model: Annotated[
+        str, typer.Option(help='edit: "emoji-sd", "untrained-sd15" or a diffusers folder.')
+    ] = "emoji-sd",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="edit: pixels. Default: the model's own.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="edit: denoising steps.")] = 10,
+    guidance: Annotated[float, typer.Option(min=0, help="edit: guidance scale.")] = 5.0,
     repetitions: Annotated[
         int | None, typer.Option(min=1, help="Turns. Default: CUDA 21, CPU 11.")
     ] = None,
@@ -87,13 +103,22 @@ def bench(
     """Check results against the reference on a small case, then time; every gap says why."""
     import torch
 
-    from ..bench import SUITES, Case, append_csv, measure, table, to_json
+    from ..bench import SUITES, Case, append_csv, edit_table, measure, table, to_json
     from ..bench.stamp import stamp
 
     place = torch.device(choose_device(device))
     gpu = place.type == "cuda"
     if threads is not None:
         torch.set_num_threads(threads)
+    say: Callable[[str], None] = _silent if quiet else _aloud
+    turns = repetitions or (21 if gpu else 11)
+    if work == Work.edit:
+        edited = _edit(model, size, steps, guidance, turns, device, dtype, say)
+        facts = {**stamp(place), "diffusers": version("diffusers")}
+        if csv is not None:
+            append_csv(csv, edited, facts)
+        print(to_json(edited, facts)) if as_json else _show(edit_table(edited, facts))
+        return
     suite = SUITES[work.value]
     side = "256x256" if gpu and work != Work.maps else "64x64"
     side = "32x32" if work == Work.maps and not gpu else side
@@ -117,8 +142,8 @@ def bench(
             rows += measure(
                 suite,
                 case,
-                repetitions=repetitions or (21 if gpu else 11),
-                say=(lambda _: None) if quiet else (lambda line: print(line, file=sys.stderr)),
+                repetitions=turns,
+                say=say,
             )
     facts = stamp(place)
     if csv is not None:
@@ -126,16 +151,62 @@ def bench(
     if as_json:
         print(to_json(rows, facts))
     else:
-        Console(width=None if sys.stdout.isatty() else 200).print(table(rows, facts))
+        _show(table(rows, facts))
     ours = [row for row in rows if row.implementation == rows[0].implementation]
     if any(row.ms_median is None for row in ours):
         raise typer.Exit(1)
 
 
-def _size(grid: str) -> tuple[int, int]:
+def _edit(
+    model: str,
+    size: str | None,
+    steps: int,
+    guidance: float,
+    turns: int,
+    device: str,
+    dtype: str,
+    say: Callable[[str], None],
+) -> list[EditRow]:
+    from ..bench import measure_edit
+    from ..models import describe
+    from ..pipelines.load import load
+    from ..pipelines.untrained import untrained_sd15
+
+    place, kind = choose_device(device), choose_dtype(dtype)
+    if model == "untrained-sd15":
+        import torch
+
+        kind = kind or (torch.bfloat16 if torch.device(place).type == "cuda" else None)
+        pipe, own = untrained_sd15(device=place, dtype=kind), 512
+    else:
+        pipe, own = load(model, device=place, dtype=kind), describe(model).image_size or 512
+    return measure_edit(
+        pipe,
+        model=model,
+        size=(own, own) if size is None else _size(size, "size"),
+        steps=steps,
+        guidance=guidance,
+        repetitions=turns,
+        say=say,
+    )
+
+
+def _show(table: Table) -> None:
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _aloud(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _silent(_line: str) -> None:
+    pass
+
+
+def _size(grid: str, argument: str = "grid") -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)x(\d+)", grid)
     if found is None:
-        raise ValueError(f"grid: {grid!r} came; expected height x width, like 64x64")
+        raise ValueError(f"{argument}: {grid!r} came; expected height x width, like 64x64")
     return int(found[1]), int(found[2])
 
 
