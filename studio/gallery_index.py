@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Entry", "Index"]
 
@@ -88,9 +89,10 @@ class Index:
         head = (name, entry.created, entry.run, entry.index, entry.role)
         return (*head, entry.prompt, entry.model, entry.seed, height, width)
 
-    def _entry(self, row: tuple[object, ...]) -> Entry:
-        path, *middle, height, width = row
-        return Entry(self.file.parent / str(path), *middle, (height, width))  # type: ignore[arg-type]
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        path, created, run, index, role, prompt, model, seed, height, width = row
+        size = (height, width)
+        return Entry(self.file.parent / path, created, run, index, role, prompt, model, seed, size)
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.file.parent).as_posix()

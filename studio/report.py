@@ -40,12 +40,15 @@ def report(result: Result, images: Sequence[Path]) -> dict[str, Any]:
 
 
 def _receipt(receipt: Receipt | None, warnings: Sequence[str]) -> dict[str, Any]:
+    if receipt is None:
+        figures = dict.fromkeys(("changed_inside", "changed_outside", "psnr_outside"))
+        return {**figures, "map_shift": {}, "effect": None, "warnings": list(warnings)}
     return {
-        "changed_inside": _figure(receipt and receipt.changed_inside),
-        "changed_outside": _figure(receipt and receipt.changed_outside),
-        "psnr_outside": _figure(receipt and receipt.psnr_outside),
-        "map_shift": {w: _figure(s) for w, s in (receipt.map_shift if receipt else {}).items()},
-        "effect": receipt and receipt.effect,
+        "changed_inside": _figure(receipt.changed_inside),
+        "changed_outside": _figure(receipt.changed_outside),
+        "psnr_outside": _figure(receipt.psnr_outside),
+        "map_shift": {word: _figure(shift) for word, shift in receipt.map_shift.items()},
+        "effect": receipt.effect,
         "warnings": list(warnings),
     }
 

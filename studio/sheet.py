@@ -58,7 +58,7 @@ def cell_sheet(rows: Sequence[Sequence[Cell | None]]) -> Image.Image:
     title, small = ImageFont.load_default(15), ImageFont.load_default(13)
     columns = max(map(len, rows))
     width = 2 * _MARGIN_PX + columns * _CELL_PX + (columns - 1) * _GAP_PX
-    drawn = [[cell and _drawn(cell, title, small) for cell in row] for row in rows]
+    drawn = [[None if cell is None else _drawn(cell, title, small) for cell in row] for row in rows]
     heights = [max(cell.height for cell in row if cell is not None) for row in drawn]
     height = 2 * _MARGIN_PX + sum(heights) + (len(rows) - 1) * _GAP_PX
     sheet = Image.new("RGB", (width, height), _PAPER)

@@ -73,7 +73,7 @@ def _things(scene: Scene, word: str) -> NDArray[np.bool_] | None:
 
     nouns = {noun for noun, _ in expect(word).things}
     chosen = [i for i, noun in enumerate(scene.nouns) if noun in nouns]
-    return scene.masks[chosen].any(0) if chosen else None
+    return np.logical_or.reduce(scene.masks[chosen]) if chosen else None
 
 
 def _figures(heat: NDArray[np.float32], mask: NDArray[np.bool_]) -> tuple[float, float]:

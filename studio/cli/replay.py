@@ -40,12 +40,13 @@ def replay(
     from ..replay import replay as again
 
     stored = read_stored(picture)
-    if stored.recipe is None:
+    recipe = stored.recipe
+    if recipe is None:
         raise ValueError(f"picture: {'; '.join(stored.notes)}")
     if model is not None:
-        changed = stored.recipe.model_copy(update={"model": model})
-        stored = dataclasses.replace(stored, recipe=changed)
-    session = new_session(stored.recipe.model, device, dtype, models_dir, allow_download)
+        recipe = recipe.model_copy(update={"model": model})
+        stored = dataclasses.replace(stored, recipe=recipe)
+    session = new_session(recipe.model, device, dtype, models_dir, allow_download)
     with progress_bar("drawing", quiet=quiet) as progress:
         found = again(stored, session, progress=progress)
     paths = Gallery(out).save(found.result) if out is not None else ()
