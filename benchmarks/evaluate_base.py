@@ -5,7 +5,6 @@
 Writes `evaluate_base.csv` beside this file, one row a figure with device and commit; pictures,
 sheets and tables go to `--out`.
 """
-# ruff: noqa: INP001  a folder of scripts
 
 from __future__ import annotations
 
@@ -106,7 +105,7 @@ def _word_rows(report: WordMapReport) -> Iterator[Row]:
             yield {
                 "suite": "words",
                 "group": figure.kind,
-                "split": figure.site,
+                "split": f"{figure.grid[0]}x{figure.grid[1]}",
                 "question": name,
                 "value": round(value, 4),
                 "n": figure.pairs if of_pairs else figure.words,

@@ -27,7 +27,7 @@ class RecordMaps(Control):
     edited:     True = the maps as they act, after all edits; False = what a row itself looks at.
     every_grid: True = every site with text, one map for each grid; False = the model's map grid.
     during:     the part of the denoising over which is averaged.
-    columns:    made by bind.
+    columns:    made by bind when not given.
     """
 
     words: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class RecordMaps(Control):
 
     def bind(self, prompts: Prompts) -> RecordMaps | None:
         if not self.words:
-            return None
+            return self if self.columns.words else None
         texts = prompts.tokenized("record_maps")
         words = [
             Word(prompt, word, tokens)

@@ -20,6 +20,7 @@ from PIL.Image import Image
 from ..drawing import Watch, draw
 from ..edit_recipe import edit_recipe
 from ..emoji.expect import expect
+from ..emoji.judge import tint_strengths
 from ..emoji.render import Scene
 from ..emoji.score import score
 from ..recipe import Recipe
@@ -30,7 +31,7 @@ from .edit_score import EditScore, score_edit
 from .edits import KINDS, Edit, draw_edits, draw_weighed
 from .judging import Judge, judge_accuracy, the_judge
 from .prompts import EDIT_SEEDS, EDIT_TUNING_SEEDS
-from .reweighting import WEIGHTS, Strengths, Weighing, pictures_each, tint_strengths, weigh
+from .reweighting import WEIGHTS, Strengths, Weighing, pictures_each, weigh
 
 __all__ = ["Settings", "evaluate_edit"]
 

@@ -67,7 +67,7 @@ def draw_weighed(seed: int, nouns: Sequence[str], count: int) -> tuple[Weighed, 
     """`count` prompts of one coloured thing each."""
     _check(nouns, count, "prompts")
     rng = np.random.default_rng((seed, 1))
-    found = []
+    found: list[Weighed] = []
     while len(found) < count:
         plan = sample_plan(rng, nouns=nouns, count=1, style=None, colours=1.0)
         (thing,) = plan.things

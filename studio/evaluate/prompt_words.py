@@ -1,53 +1,46 @@
-"""The nouns and colours of a prompt and the tokens they became."""
+"""The nouns and colours of a prompt of emoji world, each with the tokens of its own occurrence."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Any
 
 from ..emoji.expect import expect
+from ..processors.prompts import TokenizedText
 
-__all__ = ["Word", "find_words"]
+__all__ = ["ThingWord", "thing_words"]
 
 
 @dataclass(frozen=True)
-class Word:
-    """A noun or colour of a prompt: the thing it belongs to, and its token's place."""
+class ThingWord:
+    """A noun, or the colour that stands before it.
+
+    kind:   "noun" or "colour".
+    thing:  its place among the things of the prompt.
+    name:   what tells it from the others of the prompt, such as "red of dog".
+    """
 
     text: str
     kind: str
     thing: int
-    token: int
+    name: str
+    tokens: tuple[int, ...]
 
 
-def find_words(tokenizer: Any, prompt: str) -> tuple[Word, ...]:
-    """The nouns of a prompt and the colours that stand before them, one token each."""
-    things = expect(prompt).things
+def thing_words(prompt: TokenizedText) -> tuple[ThingWord, ...]:
+    """Of each thing its noun, then its colour if one is said; ValueError for nouns not plain."""
+    things = expect(prompt.text).things
     nouns = [noun for noun, _ in things]
     if not nouns or len(set(nouns)) < len(nouns):
-        raise ValueError(f"prompts: {prompt!r} names {nouns}; expected one or more different nouns")
-    spans = tokenizer(prompt, truncation=True, return_offsets_mapping=True)["offset_mapping"]
-
-    def token(span: tuple[int, int]) -> int:
-        if span not in spans:
-            raise ValueError(
-                f"prompts: {prompt[slice(*span)]!r} in {prompt!r} is no single token; expected one"
-            )
-        return spans.index(span)
-
+        raise ValueError(
+            f"prompts: {prompt.text!r} names {nouns}; expected one or more different nouns"
+        )
     words = []
     for i, (noun, colour) in enumerate(things):
-        at = _last(noun, prompt, len(prompt))
-        words.append(Word(noun, "noun", i, token(at)))
-        if colour:
-            words.append(Word(colour, "colour", i, token(_last(colour, prompt, at[0]))))
+        there = prompt.find(noun)
+        words.append(ThingWord(noun, "noun", i, noun, there.indices))
+        if colour is not None:
+            ends = [end for _, end in prompt.find(colour).spans]
+            last = sum(end <= there.spans[0][0] for end in ends)
+            tokens = prompt.find(colour, last).indices
+            words.append(ThingWord(colour, "colour", i, f"{colour} of {noun}", tokens))
     return tuple(words)
-
-
-def _last(word: str, prompt: str, end: int) -> tuple[int, int]:
-    """Where a word stands last before `end`."""
-    spans = [m.span() for m in re.finditer(rf"\b{word}\b", prompt[:end], re.IGNORECASE)]
-    if not spans:
-        raise ValueError(f"prompts: {prompt!r} does not hold {word!r} itself; expected that form")
-    return spans[-1]

@@ -1,4 +1,4 @@
-"""What `measure_word_maps` found: means over words, by site and kind of word."""
+"""What `measure_word_maps` found: means over words, by grid and kind of word."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class WordOverlap:
     other_iou, other_mass: with the other thing's mask; None but in pictures of two things.
     """
 
-    site: str
     grid: tuple[int, int]
     kind: str
     iou: float
@@ -31,14 +30,13 @@ class WordOverlap:
 
 @dataclass(frozen=True)
 class WordFigures:
-    """Means over the words of a kind at a site.
+    """Means over the words of a kind on a grid.
 
     iou_error: 1.96 standard errors of `iou`.
     pairs:     words in pictures of two things, over which `own_*` and `other_*` are means; the
                ratios divide these means, None without pairs.
     """
 
-    site: str
     grid: tuple[int, int]
     kind: str
     words: int
@@ -70,28 +68,27 @@ class WordMapReport:
     fraction: float
     figures: tuple[WordFigures, ...]
 
-    def figure(self, kind: str = "noun", site: str = "mean") -> WordFigures:
-        """One row; "mean" is the mean map of the 16 x 16 sites."""
+    def figure(self, kind: str = "noun", grid: tuple[int, int] = (16, 16)) -> WordFigures:
+        """One row."""
         for row in self.figures:
-            if (row.kind, row.site) == (kind, site):
+            if (row.kind, row.grid) == (kind, grid):
                 return row
-        known = ", ".join(f"{row.kind} at {row.site}" for row in self.figures) or "none at all"
-        raise ValueError(f"kind, site: {kind} at {site} came; expected one of: {known}")
+        known = ", ".join(f"{row.kind} at {row.grid}" for row in self.figures) or "none at all"
+        raise ValueError(f"kind, grid: {kind} at {grid} came; expected one of: {known}")
 
     def table(self) -> str:
-        """Markdown, one row a site and kind of word."""
+        """Markdown, one row a grid and kind of word."""
         lines = [
             f"{self.pictures} pictures ({self.left_out} left out: a thing is missing), "
             f"{self.steps} steps, guidance {self.guidance:g}; maps cut at {self.fraction:g} of "
             "their range. Own and other: in pictures of two things.",
             "",
-            "| site | grid | word | n | IoU | IoU, full size | n of two | own IoU | other IoU "
+            "| grid | word | n | IoU | IoU, full size | n of two | own IoU | other IoU "
             "| ratio | own mass | other mass | ratio |",
-            "|" + "---|" * 13,
+            "|" + "---|" * 12,
         ]
         for row in self.figures:
             cells = [
-                row.site,
                 f"{row.grid[0]} × {row.grid[1]}",
                 row.kind,
                 str(row.words),
@@ -110,19 +107,18 @@ class WordMapReport:
 
 
 def summarise(overlaps: Iterable[WordOverlap]) -> Iterator[WordFigures]:
-    """Means by site and kind, in the order in which these first come."""
-    groups: dict[tuple[str, str], list[WordOverlap]] = {}
+    """Means by grid and kind, in the order in which these first come."""
+    groups: dict[tuple[tuple[int, int], str], list[WordOverlap]] = {}
     for overlap in overlaps:
-        groups.setdefault((overlap.site, overlap.kind), []).append(overlap)
-    for (site, kind), words in groups.items():
+        groups.setdefault((overlap.grid, overlap.kind), []).append(overlap)
+    for (grid, kind), words in groups.items():
         pairs = [word for word in words if word.other_iou is not None]
         own, other = _mean(p.iou for p in pairs), _mean(p.other_iou for p in pairs)
         inside, outside = _mean(p.mass for p in pairs), _mean(p.other_mass for p in pairs)
         mean = sum(word.iou for word in words) / len(words)
         spread = sum((word.iou - mean) ** 2 for word in words) / max(len(words) - 1, 1)
         yield WordFigures(
-            site=site,
-            grid=words[0].grid,
+            grid=grid,
             kind=kind,
             words=len(words),
             iou=mean,

@@ -1,24 +1,19 @@
 """Whether the cross-attention maps of a Stable Diffusion lie on the things their words name.
 
-Every control of attention stands on this. The map of token n at a site is
-P[i, n] = softmax_n(q_i . k_n / sqrt(D)), the conditional row's, averaged over heads and steps
-(Hertz et al. 2022, arXiv:2208.01626, section 3); the mean map averages the 16 x 16 sites too. It is
-compared with the judge's mask of the word's thing in the finished picture.
+Every control of attention stands on this. The maps are those that `RecordMaps` reads, the mean over
+heads, steps and the sites of a grid; each is compared with the judge's mask of the word's thing in
+the finished picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline, Transformer2DModel, UNet2DConditionModel
-from diffusers.models.attention_processor import Attention
+from diffusers import StableDiffusionPipeline
 from PIL.Image import Image, new
 from torch import Tensor
 
@@ -26,113 +21,47 @@ from ...evaluate.draw import Progress, draw
 from ...evaluate.heat import overlay
 from ...evaluate.judging import Judge, the_judge
 from ...evaluate.overlap import FRACTION, area_mask, cut, iou, mass, upsampled
-from ...evaluate.prompt_words import Word, find_words
+from ...evaluate.prompt_words import ThingWord, thing_words
 from ...evaluate.prompts import EVALUATION_SEEDS
 from ...evaluate.word_report import WordMapReport, WordOverlap, summarise
+from ...processors import RecordMaps
+from ...processors.attach import attach
+from ...processors.call import Grid
+from ...processors.families import family_of
+from ...processors.prompts import tokenize
+from ...processors.recorder import Columns, Word
 from ...sheet import contact_sheet
 from ..render import Scene
 
-__all__ = ["MapRecorder", "Recorded", "measure_word_maps", "record_words"]
+__all__ = ["Recorded", "measure_word_maps", "record_words"]
 
 GRID = (16, 16)
-MEAN = "mean"
 _SHOWN = 24
-
-
-@dataclass(eq=False)
-class MapRecorder:
-    """Records the cross-attention maps of the last `rows` rows of every call of a denoiser.
-
-    Stock guidance puts the unconditional rows first, so the last ones are the conditional ones.
-    Only hooks that look on: processors are not touched, and the pictures stay bit-identical.
-    """
-
-    unet: UNet2DConditionModel
-    rows: int
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    grids: dict[str, tuple[int, int]] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-
-    def __enter__(self) -> MapRecorder:
-        self._hooks = ExitStack()
-        for name, module in self.unet.named_modules():
-            if not isinstance(module, Transformer2DModel):
-                continue
-            for inner, attention in module.named_modules():
-                if isinstance(attention, Attention) and attention.is_cross_attention:
-                    self._watch(f"{name}.{inner}", module, attention)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._hooks.close()
-
-    def maps(self) -> dict[str, Tensor]:
-        """Site -> `[rows, h, w, T]`, the mean over heads and calls."""
-        return {
-            site: (total / self.calls[site]).unflatten(1, self.grids[site])
-            for site, total in self.sums.items()
-        }
-
-    def _watch(self, site: str, transformer: Transformer2DModel, attention: Attention) -> None:
-        extra = (attention.group_norm, attention.spatial_norm, attention.norm_cross)
-        if any(part is not None and part is not False for part in extra):
-            raise ValueError(f"pipe: {site} normalises its inputs; expected stock cross-attention")
-
-        def see_grid(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
-            latents = args[0] if args else kwargs["hidden_states"]
-            self.grids[site] = (latents.shape[-2], latents.shape[-1])
-
-        def see_call(_: object, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
-            if kwargs.get("attention_mask") is not None:
-                raise ValueError(f"pipe: {site} got an attention mask; expected none")
-            hidden = args[0] if args else kwargs["hidden_states"]
-            self._add(site, attention, hidden, kwargs["encoder_hidden_states"])
-
-        for module, hook in ((transformer, see_grid), (attention, see_call)):
-            handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-            self._hooks.callback(handle.remove)
-
-    @torch.no_grad()
-    def _add(self, site: str, attention: Attention, hidden: Tensor, text: Tensor) -> None:
-        q = attention.to_q(hidden[-self.rows :]).float().unflatten(-1, (attention.heads, -1))
-        k = attention.to_k(text[-self.rows :]).float().unflatten(-1, (attention.heads, -1))
-        scores = torch.einsum("bnhd,bthd->bhnt", q, k) * attention.scale
-        probs = scores.softmax(-1).mean(1).cpu()
-        self.sums[site] = self.sums[site] + probs if site in self.sums else probs
-        self.calls[site] = self.calls.get(site, 0) + 1
 
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """A picture of which the judge found every thing.
 
-    maps:  site -> `[h, w, T]`; "mean" is the mean of the 16 x 16 sites.
+    maps:  grid -> `[h, w, W]`, a map for each word.
     masks: bool `[things, H, W]`, in the order of the prompt.
     """
 
     prompt: str
-    words: tuple[Word, ...]
+    words: tuple[ThingWord, ...]
     picture: Image
-    maps: Mapping[str, Tensor]
+    maps: Mapping[Grid, Tensor]
     masks: Tensor
 
     def overlaps(self, fraction: float) -> Iterator[WordOverlap]:
-        """Each word at each site."""
-        for site, maps in self.maps.items():
-            grid = (maps.shape[0], maps.shape[1])
+        """Each word on each grid."""
+        for grid, maps in self.maps.items():
             size = (self.masks.shape[1], self.masks.shape[2])
             covered = [area_mask(mask, grid) for mask in self.masks]
-            for word in self.words:
-                heat = maps[..., word.token]
+            for word, heat in zip(self.words, maps.unbind(-1), strict=True):
                 high = cut(heat, fraction)
                 other = 1 - word.thing if len(covered) == 2 else None
                 yield WordOverlap(
-                    site=site,
                     grid=grid,
                     kind=word.kind,
                     iou=iou(high, covered[word.thing]),
@@ -203,7 +132,8 @@ def record_words(
     progress: Progress | None = None,
 ) -> Iterator[Recorded]:
     """Draw the prompts and yield those pictures of which the judge finds every thing."""
-    words = [find_words(pipe.tokenizer, prompt) for prompt in prompts]
+    blocks = family_of(pipe).blocks(pipe, pipe.tokenizer.model_max_length)
+    words = [thing_words(tokenize(prompt, blocks)) for prompt in prompts]
     seeds = np.random.default_rng(seed).integers(2**31, size=len(prompts)).tolist()
     look = judge or the_judge()
     for start in range(0, len(prompts), batch):
@@ -213,7 +143,13 @@ def record_words(
             if progress is not None:
                 progress(before * steps + done, len(prompts) * steps)
 
-        with MapRecorder(pipe.unet, part.stop - start) as recorder:
+        wanted = [
+            Word(i, word.name, word.tokens)
+            for i, of_prompt in enumerate(words[part])
+            for word in of_prompt
+        ]
+        reader = RecordMaps(every_grid=True, columns=Columns(tuple(wanted)))
+        with attach(pipe, [reader]) as run:
             (pictures,) = draw(
                 pipe,
                 prompts[part],
@@ -223,16 +159,18 @@ def record_words(
                 batch=batch,
                 progress=shown,
             )
-        sites = recorder.maps()
-        mean = [maps for maps in sites.values() if maps.shape[1:3] == GRID]
-        if not mean:
-            grids = sorted({tuple(maps.shape[1:3]) for maps in sites.values()})
-            raise ValueError(f"pipe: cross-attention at the grids {grids}; expected some at {GRID}")
-        sites = {MEAN: torch.stack(mean).mean(0), **sites}
+        found = run.maps
+        if GRID not in found.grids:
+            raise ValueError(f"pipe: cross-attention at the grids {found.grids}; expected {GRID}")
         for i, (picture, scene) in enumerate(zip(pictures, look(pictures), strict=True)):
             nouns = [word.text for word in words[start + i] if word.kind == "noun"]
             if set(nouns) <= set(scene.nouns):
-                maps = {site: value[i] for site, value in sites.items()}
+                maps = {
+                    grid: torch.stack(
+                        [found.get(word.name, prompt=i, grid=grid) for word in words[start + i]], -1
+                    )
+                    for grid in found.grids
+                }
                 masks = _masks(scene, nouns)
                 yield Recorded(prompts[start + i], words[start + i], picture, maps, masks)
 
@@ -249,11 +187,11 @@ def _sheet(recorded: Sequence[Recorded]) -> Image:
     images: list[Image] = []
     captions: list[str] = []
     for item in recorded:
-        figures = [overlap for overlap in item.overlaps(FRACTION) if overlap.site == MEAN]
+        figures = [overlap for overlap in item.overlaps(FRACTION) if overlap.grid == GRID]
         images.append(item.picture)
         captions.append(item.prompt)
-        for word, figure in zip(item.words, figures, strict=True):
-            heat = item.maps[MEAN][..., word.token].numpy()
+        for i, (word, figure) in enumerate(zip(item.words, figures, strict=True)):
+            heat = item.maps[GRID][..., i].cpu().numpy()
             images.append(overlay(item.picture, heat, item.masks[word.thing].numpy()))
             captions.append(f"{word.text}: IoU {figure.iou:.2f}")
         gap = columns - 1 - len(item.words)
