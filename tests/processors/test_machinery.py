@@ -16,7 +16,8 @@ from .test_stock import IDLE, traces
 
 
 def lora(unet: Any) -> None:
-    peft = pytest.importorskip("peft")
+    import peft
+
     torch.manual_seed(0)
     targets = ["to_q", "to_k", "to_v", "to_out.0"]
     unet.add_adapter(peft.LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
