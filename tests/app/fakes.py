@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from attention_studio.app.draft import words_of
 from attention_studio.app.settings import Settings
 from attention_studio.gallery import Gallery
 from attention_studio.jobs import Job, Report, SessionRunner
-from attention_studio.processors.receipt import Receipt
 from attention_studio.recipe import Recipe
 from attention_studio.result import Result
 
@@ -61,13 +61,19 @@ class FakeSession:
             for word in spec.words  # type: ignore[union-attr]
         }
         shift = dict.fromkeys(list(maps)[:2], 0.1)
-        receipts = tuple(Receipt(40.0, 0.5, 41.0, "visible", shift) for _ in recipe.prompts[1:])
+        receipt = SimpleNamespace(  # a Receipt, which would take torch to import
+            changed_inside=40.0,
+            changed_outside=0.5,
+            psnr_outside=41.0,
+            effect="visible",
+            map_shift=shift,
+        )
         return Result(
             recipe=recipe.model_copy(update={"size": (height, width)}),
             images=tuple(images),
             plain=tuple(images[1:]) if plain and recipe.controls else (),
             maps=maps,
-            receipts=receipts,
+            receipts=(receipt,) * len(recipe.prompts[1:]),  # type: ignore[arg-type]
             warnings=("seen <i>in</i> *passing*",) if recipe.negative else (),
             timings={"load": 0.0, "generate": 0.1},
             made={"scheduler": "DDIMScheduler"},

@@ -1,0 +1,146 @@
+"""How long the app takes: to open, to the first edit, and to answer while a job runs.
+
+    python benchmarks/app_times.py --out benchmarks/results/app_times.csv
+
+Needs the package playwright and Chromium. Each run starts `attention-studio app` on an empty folder
+and drives it as a visitor would: the page is usable when the button Edit can be clicked; the first
+edit is visible when all three pictures are drawn; a widget has reacted when the chip that was
+clicked is marked as chosen by the server, which it is while a job of many steps runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+TARGETS = {"usable page": 10.0, "first edit": 15.0, "widget, median": 0.3, "widget, worst": 0.3}
+_PATIENCE_MS = 300_000
+
+
+@contextmanager
+def app(folder: Path) -> Iterator[str]:
+    """A server on a free port, and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "attention_studio", "app", "--no-browser"]
+    server = subprocess.Popen(
+        [*command, "--port", str(port), "--out", str(folder)], stdout=subprocess.DEVNULL
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def answering(address: str) -> None:
+    """Wait until the server takes requests."""
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+
+
+def once(browser: Any, clicks: int) -> dict[str, float]:
+    """One start of the app: seconds by name."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        with app(Path(folder) / "out") as address:
+            answering(address)
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.set_default_timeout(_PATIENCE_MS)
+            page.goto(address)
+            edit = page.get_by_role("button", name="Edit", exact=True)
+            edit.wait_for()
+            found = {"usable page": time.perf_counter() - start}
+            start = time.perf_counter()
+            edit.click()
+            for name in ("Source", "Edit", "Plain"):
+                page.get_by_role("img", name=name).first.wait_for()
+            found["first edit"] = time.perf_counter() - start
+            spent = _react(page, edit, clicks)
+            page.close()
+    return found | {"widget, median": statistics.median(spent), "widget, worst": max(spent)}
+
+
+def _react(page: Any, edit: Any, clicks: int) -> list[float]:
+    """Seconds from a click on a chip to the prompt that the server writes for it."""
+    page.get_by_text("Seed, steps and more").click()
+    steps = page.get_by_label("Steps", exact=True)
+    steps.fill("200")
+    steps.press("Enter")
+    page.wait_for_timeout(1000)
+    edit.click()
+    page.get_by_text("of 400", exact=False).first.wait_for()
+    spent = []
+    for i in range(clicks):
+        word, becomes = (("grass", "a cat on dog"), ("cat", "a dog on grass"))[i % 2]
+        start = time.perf_counter()
+        page.locator(".st-key-draft_word button", has_text=word).click()
+        page.get_by_test_id("stText").get_by_text(becomes, exact=True).first.wait_for()
+        spent.append(time.perf_counter() - start)
+        page.wait_for_timeout(400)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    return spent
+
+
+def main() -> None:
+    """Print a table; with --out also write a CSV."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--runs", type=int, default=3, help="starts of the app; the first warms up")
+    parser.add_argument("--clicks", type=int, default=11, help="chips clicked in each")
+    parser.add_argument("--out", type=Path, help="CSV to write")
+    given = parser.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        sys.exit("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        runs = [once(browser, given.clicks) for _ in range(given.runs)]
+        browser.close()
+    runs = runs[1:] or runs
+    rows = [
+        {
+            "what": name,
+            "seconds": round(statistics.median(run[name] for run in runs), 3),
+            "target": target,
+            "runs": len(runs),
+            "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs",
+            "date": date.today().isoformat(),
+        }
+        for name, target in TARGETS.items()
+    ]
+    for row in rows:
+        print(f"{row['what']:16} {row['seconds']:8.3f} s   target {row['target']:g} s")
+    if given.out is not None:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        with given.out.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, list(rows[0]))
+            table.writeheader()
+            table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
