@@ -13,10 +13,12 @@ from PIL import Image
 from attention_studio import Recipe, Session, load
 from attention_studio.device import UnavailableError
 from attention_studio.drawing import Watch
+from attention_studio.edit_recipe import edit_recipe as p2p_recipe
 from attention_studio.pipelines.prompt_to_prompt import StableDiffusionPromptToPromptPipeline
 from attention_studio.result import Result
 from attention_studio.session import Cancelled
 
+from ..hostile_prompts import HOSTILE
 from .conftest import CAT, DOG
 
 
@@ -164,6 +166,16 @@ def test_words_are_those_the_model_reads(session: Session) -> None:
     assert session.words("a cat, a Café") == ("a", "cat", "Café")
     assert session.words("") == ()
     assert len(session.words(" ".join(f"w{i}" for i in range(200)))) < 60
+
+
+def test_any_text_can_be_edited(session: Session) -> None:
+    """With the words recorded that the command `edit` would record."""
+    for prompt in HOSTILE:
+        words = [word for word in session.words(prompt) if len(word) > 2][:10]
+        recipe = p2p_recipe(prompt, [f"{prompt} big"], words=words, model=session.model, steps=1)
+        found = session.run(recipe)
+        assert found.recipe.prompts[0] == prompt
+        assert set(found.maps) == set(words)
 
 
 def test_what_does_not_fit_is_refused_before_it_runs(
