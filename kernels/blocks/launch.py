@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,14 +15,14 @@ from . import triton as kernels
 from .plan import Plan, parts_of
 from .settings import Setting, arch_of, block_of
 
-__all__ = ["LOG2E", "Test", "arch", "constants", "forward", "launched", "step"]
+__all__ = ["LOG2E", "Rule", "arch", "constants", "forward", "launched", "run", "step"]
 
 LOG2E = 1 / math.log(2)
 
 
 @dataclass(frozen=True, eq=False)
-class Test:
-    """What tiles met in part are tested for: the disc, if `limit` is given; the bits, if they are.
+class Rule:
+    """What decides in tiles met in part: the disc, if `limit` is given; the bits, if they are.
 
     limit: of dy² + dx².  see: int32 [1 or B, N], own: int32 [1 or B, S].
     """
@@ -37,9 +38,9 @@ def arch(device: torch.device) -> int:
 
 
 def constants(
-    head_dim: int, setting: Setting, plan: tuple[bool, bool], test: tuple[bool, bool], bias: bool
+    head_dim: int, setting: Setting, plan: tuple[bool, bool], rule: tuple[bool, bool], bias: bool
 ) -> dict[str, object]:
-    """What a kernel is specialised on. plan: first and second ranges; test: disc and bits."""
+    """What a kernel is specialised on. plan: first and second ranges; rule: disc and bits."""
     return {
         "D": head_dim,
         "BLOCK_D": block_of(head_dim),
@@ -52,8 +53,8 @@ def constants(
         "TILE_STAGES": setting.stages[1],
         "RANGES": plan[0],
         "SECOND": plan[1],
-        "DISC": test[0],
-        "BITS": test[1],
+        "DISC": rule[0],
+        "BITS": rule[1],
         "BIAS": bias,
         "PRECISION": setting.precision,
         "EMULATE": False,
@@ -61,11 +62,11 @@ def constants(
 
 
 def launched(
-    q: Tensor, setting: Setting, plan: Plan, test: Test, bias: Tensor | None
+    q: Tensor, setting: Setting, plan: Plan, rule: Rule, bias: Tensor | None
 ) -> dict[str, object]:
     """Constants and launch options for these tensors."""
-    tests = (test.limit is not None, test.see is not None)
-    chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), tests, bias is not None)
+    rules = (rule.limit is not None, rule.see is not None)
+    chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), rules, bias is not None)
     chosen["EMULATE"] = q.dtype == torch.bfloat16 and interprets()
     options = {"num_warps": setting.warps, "num_stages": setting.stages[1]}
     return {**chosen, **options, "enable_fp_fusion": True}
@@ -79,7 +80,7 @@ def forward(
     setting: Setting,
     scale: float,
     bias: Tensor | None,
-    test: Test,
+    rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """out in q's type and layout, lse [B, H, N] fp32."""
     if not scale > 0:
@@ -91,24 +92,35 @@ def forward(
     padded = plan.split * rows
     part_out = lse.new_empty(parts, B * H, padded, block_of(D))
     part_lse = lse.new_empty(parts, B * H, padded)
-    see, own = (plan.jobs if x is None else x for x in (test.see, test.own))
+    see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = lse if bias is None else bias
-    kernels.forward_kernel[((plan.split * parts + owners - plan.split) * B * H,)](
+    programs = (plan.split * parts + owners - plan.split) * B * H
+    run(
+        kernels.forward_kernel,
+        (programs,),
         *(q, k, v, out, lse, part_out, part_lse, weights, see, own),
         *(plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3]),
         *(*weights.stride(), step(see), step(own), step(plan.jobs)),
-        *(H, B * H, N, owners, plan.split, parts, scale * LOG2E, float(test.limit or 0)),
-        **launched(q, setting, plan, test, bias),
+        *(H, B * H, N, owners, plan.split, parts, scale * LOG2E, float(rule.limit or 0)),
+        **launched(q, setting, plan, rule, bias),
     )
     block = 32
     for offset, length in plan.runs:
-        kernels.merge_kernel[(-(-length // block), B * H)](
+        run(
+            kernels.merge_kernel,
+            (-(-length // block), B * H),
             *(part_out, part_lse, out, lse, *out.stride()[:3]),
             *(H, B * H, N, offset, length, parts, padded),
             **{"D": D, "BLOCK_D": block_of(D), "ROWS": block},
         )
     return out, lse
+
+
+def run(kernel: Any, grid: tuple[int, ...], first: Tensor, *rest: Any, **options: Any) -> None:
+    """Launches on the device of the first tensor, which need not be the current one."""
+    with torch.cuda.device_of(first):
+        kernel[grid](first, *rest, **options)
 
 
 def step(x: Tensor) -> int:

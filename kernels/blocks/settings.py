@@ -48,7 +48,7 @@ TABLE = {  # (arch, bytes an element, head dimension up to, pass)
     (80, 2, 64, "forward"): Setting(FULL, HALF, 64, (3, 3), 8),
     (80, 2, 64, "query"): Setting(FULL, HALF, 64, (2, 2), 8),
     (80, 2, 64, "key"): Setting(FULL, SMALL, 32, (2, 2), 8),
-    (80, 2, 128, "forward"): Setting(HALF, HALF, 64, (2, 2), 4),
+    (80, 2, 128, "forward"): Setting(HALF, SMALL, 32, (3, 3), 4),
     (80, 2, 128, "query"): Setting(HALF, HALF, 64, (2, 2), 4),
     (80, 2, 128, "key"): Setting(HALF, SMALL, 32, (2, 2), 8),
     (80, 2, 256, "forward"): Setting(HALF, SMALL, 32, (2, 2), 8),
@@ -68,7 +68,10 @@ def arch_of(capability: tuple[int, int]) -> int:
 
 
 def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) -> Setting:
-    """kind: "forward", "query" (dQ) or "key" (dK, dV).  near: radius < NEAR."""
+    """kind: "forward", "query" (dQ) or "key" (dK, dV).
+
+    near: radius < NEAR, or bits, whose 128 words a row would not fit beside the rest.
+    """
     wide = item_bytes > 2
     if wide:
         return Setting(HALF, SMALL, 32, (2, 2), 4, "tf32x3")

@@ -16,8 +16,10 @@ PASSES = {
     "key": backward.key_kernel,
 }
 TYPED = ("q", "k", "v", "out", "dout", "dq", "dk", "dv")
-SINGLE = ("lse", "dlse", "lse2", "delta", "bias", "dbias", "part_out", "part_lse")
-SINGLE += ("part_dq", "part_dk", "part_dv", "part_dbias")
+SINGLE = (
+    *("lse", "dlse", "lse2", "delta", "bias", "dbias"),
+    *("part_out", "part_lse", "part_dq", "part_dk", "part_dv", "part_dbias"),
+)
 WHOLE = ("see", "own", "own_tiles", "other_tiles", "entries", "jobs")
 REAL = ("scale", "limit", "slope")
 
@@ -44,26 +46,26 @@ def attention(
     name = " ".join([*words, f"on {arch}"])
     given = constants(head_dim, chosen, (ranges, second), (disc, bits), bias)
     return _specialization(
-        name, PASSES[kind], dtype, {**given, "bias_n": 1}, (arch,), chosen.warps, chosen.stages[1]
+        name, PASSES[kind], {**given, "bias_n": 1}, dtype, (arch,), chosen.warps, chosen.stages[1]
     )
 
 
 def around(head_dim: int, dtype: str) -> list[Specialization]:
     """What runs before the backward pass and after the forward pass."""
-    shape = {"D": head_dim, "BLOCK_D": block_of(head_dim), "ROWS": 32}
-    given = {"rows": (backward.rows_kernel, {**shape, "DLSE": True, "dlse_n": 1})}
-    given["merge"] = (forward.merge_kernel, shape)
+    shape: dict[str, object] = {"D": head_dim, "BLOCK_D": block_of(head_dim), "ROWS": 32}
+    before = {**shape, "DLSE": True, "dlse_n": 1}
+    rest = dtype, (80, 90), 4, 2
     return [
-        _specialization(f"blocks {name} {dtype} d{head_dim}", kernel, dtype, consts, (80, 90), 4, 2)
-        for name, (kernel, consts) in given.items()
+        _specialization(f"blocks rows d{head_dim}", backward.rows_kernel, before, *rest),
+        _specialization(f"blocks merge d{head_dim}", forward.merge_kernel, shape, *rest),
     ]
 
 
 def _specialization(
     name: str,
     kernel: object,
-    dtype: str,
     consts: dict[str, object],
+    dtype: str,
     arches: tuple[int, ...],
     warps: int,
     stages: int,

@@ -24,7 +24,7 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """out and lse; see api.py."""
     plan, chosen = _plan("forward", q, layout)
-    return launch.forward(q, k, v, plan, chosen, scale, key_bias, launch.Test(layout.limit))
+    return launch.forward(q, k, v, plan, chosen, scale, key_bias, launch.Rule(layout.limit))
 
 
 def backward(
@@ -40,10 +40,10 @@ def backward(
     key_bias: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their types, dbias [B, H, S] fp32 or None."""
-    test = launch.Test(layout.limit)
+    rule = launch.Rule(layout.limit)
     given = gradients.inputs(dout, dlse, q, k, v, out, lse, scale, key_bias)
-    dq = gradients.query_gradient(given, *_plan("query", q, layout), test)
-    return dq, *gradients.key_gradients(given, *_plan("key", q, layout), test)
+    dq = gradients.query_gradient(given, *_plan("query", q, layout), rule)
+    return dq, *gradients.key_gradients(given, *_plan("key", q, layout), rule)
 
 
 def _plan(kind: str, q: Tensor, layout: DiscLayout) -> tuple[Plan, Setting]:
@@ -54,7 +54,7 @@ def _plan(kind: str, q: Tensor, layout: DiscLayout) -> tuple[Plan, Setting]:
 
 def specializations() -> list[Specialization]:
     """FLUX (D 128), SD 3 (64), any other (256), in bf16; pooled keys and a bias; fp32."""
-    found = []
+    found: list[Specialization] = []
     for arch in (90, 80):
         for kind in specialize.PASSES:
             cases = {(D, "bf16", near, False) for D in (64, 128, 256) for near in (False, True)}

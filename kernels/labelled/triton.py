@@ -12,7 +12,7 @@ from ..ahead import Specialization
 from ..blocks import launch, specialize
 from ..blocks.backward import launch as gradients
 from ..blocks.plan import Plan, bits_plan
-from ..blocks.settings import NEAR, Setting, setting
+from ..blocks.settings import Setting, setting
 from ..disc.layout import DiscLayout
 
 __all__ = ["backward", "forward", "specializations"]
@@ -29,9 +29,9 @@ def forward(
     disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """out and lse; see api.py."""
-    test = _test(see, own, disc)
+    rule = _rule(see, own, disc)
     plan, chosen = _plan("forward", q, (see, own), disc)
-    return launch.forward(q, k, v, plan, chosen, scale, key_bias, test)
+    return launch.forward(q, k, v, plan, chosen, scale, key_bias, rule)
 
 
 def backward(
@@ -49,23 +49,22 @@ def backward(
     disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their types, dbias [B, H, S] fp32 or None."""
-    test = _test(see, own, disc)
+    rule = _rule(see, own, disc)
     given = gradients.inputs(dout, dlse, q, k, v, out, lse, scale, key_bias)
-    dq = gradients.query_gradient(given, *_plan("query", q, (see, own), disc), test)
-    return dq, *gradients.key_gradients(given, *_plan("key", q, (own, see), disc), test)
+    dq = gradients.query_gradient(given, *_plan("query", q, (see, own), disc), rule)
+    return dq, *gradients.key_gradients(given, *_plan("key", q, (own, see), disc), rule)
 
 
-def _test(see: Tensor, own: Tensor, disc: DiscLayout | None) -> launch.Test:
+def _rule(see: Tensor, own: Tensor, disc: DiscLayout | None) -> launch.Rule:
     see, own = (x if x.stride(1) == 1 else x.contiguous() for x in (see, own))
-    return launch.Test(None if disc is None else disc.limit, see, own)
+    return launch.Rule(None if disc is None else disc.limit, see, own)
 
 
 def _plan(
     kind: str, q: Tensor, bits: tuple[Tensor, Tensor], disc: DiscLayout | None
 ) -> tuple[Plan, Setting]:
     """bits: of the tiles that own programs, of the tiles they meet."""
-    near = disc is not None and disc.radius < NEAR
-    chosen = setting(kind, q.shape[3], q.element_size(), near, launch.arch(q.device))
+    chosen = setting(kind, q.shape[3], q.element_size(), True, launch.arch(q.device))
     return bits_plan(*bits, chosen.own, chosen.other, disc, kind == "key"), chosen
 
 
@@ -75,7 +74,7 @@ def specializations() -> list[Specialization]:
     return [
         specialize.attention(
             *("discs and labels" if more else "labelled", kind, D, "bf16", arch),
-            bits=True, disc=more, bias=more,
+            near=True, bits=True, disc=more, bias=more,
         )
         for arch in (90, 80)
         for kind in specialize.PASSES

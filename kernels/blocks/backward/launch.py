@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..launch import LOG2E, Test, launched, step
+from ..launch import LOG2E, Rule, launched, run, step
 from ..plan import Plan, parts_of
 from ..settings import Setting, block_of
 from . import triton as kernels
@@ -47,7 +47,9 @@ def inputs(
     lse2, delta = torch.empty_like(lse), torch.empty_like(lse)
     given = lse if dlse is None else dlse
     block = 32
-    kernels.rows_kernel[(-(-N // block), B * H)](
+    run(
+        kernels.rows_kernel,
+        (-(-N // block), B * H),
         *(out, dout, lse, given, lse2, delta),
         *(*out.stride()[:3], *dout.stride()[:3], *given.stride(), H, N),
         **{"D": D, "BLOCK_D": block_of(D), "ROWS": block, "DLSE": dlse is not None},
@@ -55,7 +57,7 @@ def inputs(
     return Inputs(q, k, v, dout, lse2, delta, scale, bias)
 
 
-def query_gradient(given: Inputs, plan: Plan, setting: Setting, test: Test) -> Tensor:
+def query_gradient(given: Inputs, plan: Plan, setting: Setting, rule: Rule) -> Tensor:
     """dq, in q's type and layout."""
     q, k, v, dout = given.q, given.k, given.v, given.dout
     B, H, N, D = q.shape
@@ -63,23 +65,25 @@ def query_gradient(given: Inputs, plan: Plan, setting: Setting, test: Test) -> T
     dq = q.new_empty(q.shape)
     parts = parts_of(plan, N, setting.run, B * H)
     part = given.lse2.new_empty(parts, B, H, plan.split * rows, block_of(D))
-    see, own = (plan.jobs if x is None else x for x in (test.see, test.own))
+    see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = given.lse2 if given.bias is None else given.bias
-    kernels.query_kernel[((plan.split * parts + owners - plan.split) * B * H,)](
+    run(
+        kernels.query_kernel,
+        ((plan.split * parts + owners - plan.split) * B * H,),
         *(q, k, v, dout, given.lse2, given.delta, dq, part, weights, see, own),
         *(plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3]),
         *(*dq.stride()[:3], *weights.stride(), step(see), step(own), step(plan.jobs)),
         *(H, B * H, N, owners, plan.split, parts),
-        *(given.scale * LOG2E, float(test.limit or 0), given.scale),
-        **launched(q, setting, plan, test, given.bias),
+        *(given.scale * LOG2E, float(rule.limit or 0), given.scale),
+        **launched(q, setting, plan, rule, given.bias),
     )
     _add_up(part, dq, plan, rows)
     return dq
 
 
 def key_gradients(
-    given: Inputs, plan: Plan, setting: Setting, test: Test
+    given: Inputs, plan: Plan, setting: Setting, rule: Rule
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """dk and dv in their types and layouts, dbias [B, H, S] fp32 or None."""
     q, k, v, dout = given.q, given.k, given.v, given.dout
@@ -92,17 +96,19 @@ def key_gradients(
     part_k = given.lse2.new_empty(parts, B, H, plan.split * rows, block_of(D))
     part_v = torch.empty_like(part_k)
     part_b = part_k.new_empty(parts, B, H, plan.split * rows, 1)
-    see, own = (plan.jobs if x is None else x for x in (test.see, test.own))
+    see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = given.lse2 if given.bias is None else given.bias
-    kernels.key_kernel[((plan.split * parts + owners - plan.split) * B * H,)](
+    run(
+        kernels.key_kernel,
+        ((plan.split * parts + owners - plan.split) * B * H,),
         *(q, k, v, dout, given.lse2, given.delta, dk, dv, dbias, part_k, part_v, part_b),
         *(weights, see, own, plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3]),
         *(*dk.stride()[:3], *dv.stride()[:3], *weights.stride()),
         *(step(see), step(own), step(plan.jobs)),
         *(H, B * H, N, S, owners, plan.split, parts),
-        *(given.scale * LOG2E, float(test.limit or 0), given.scale),
-        **launched(q, setting, plan, test, given.bias),
+        *(given.scale * LOG2E, float(rule.limit or 0), given.scale),
+        **launched(q, setting, plan, rule, given.bias),
     )
     _add_up(part_k, dk, plan, rows)
     _add_up(part_v, dv, plan, rows)
