@@ -29,7 +29,7 @@ from .result import Result
 from .run_sheet import run_sheet
 from .stored import KEY, Stored, read_stored
 
-__all__ = ["Entry", "Gallery", "slug", "versions", "write_png"]
+__all__ = ["Gallery", "slug", "versions", "write_png"]
 
 T = TypeVar("T")
 

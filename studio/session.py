@@ -18,14 +18,13 @@ from .pipelines.load import load
 from .preview import Preview
 from .processors.prompts import shown_words
 from .processors.receipt import Receipt, compare
-from .processors.run import Cancelled
 from .recipe import Recipe
 from .result import Result, Verdict
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Cancelled", "Progress", "Session"]
+__all__ = ["Progress", "Session"]
 
 Progress = Callable[[int, int], None]
 """Called with the steps done and the steps in all, over every picture of the run."""
@@ -120,7 +119,7 @@ class Session:
         """Draws the recipe's pictures.
 
         progress: told after every step.
-        cancel:   asked after every step; True ends the run by `Cancelled`.
+        cancel:   asked after every step; True ends the run by `processors.Cancelled`.
         preview:  shown a rough picture every few steps, all pictures of a call side by side.
         plain:    also draw without controls, on the same noise.
 

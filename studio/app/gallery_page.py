@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ..gallery import Entry
+from ..gallery_index import Entry
 from ..recipe import Recipe
 from ..stored import Stored
 from .desk import Desk

@@ -15,8 +15,8 @@ from attention_studio.device import UnavailableError
 from attention_studio.drawing import Watch
 from attention_studio.edit_recipe import edit_recipe as p2p_recipe
 from attention_studio.pipelines.prompt_to_prompt import StableDiffusionPromptToPromptPipeline
+from attention_studio.processors import Cancelled
 from attention_studio.result import Result
-from attention_studio.session import Cancelled
 
 from ..hostile_prompts import HOSTILE
 from .conftest import CAT, DOG
