@@ -64,7 +64,7 @@ def test_figures_are_read_from_ptx_and_log() -> None:
         ({"serialized": "reasons"}, "expected a pipeline: reasons"),
         ({"async_copies": 0}, "no asynchronous copy"),
         ({"tiny_loads": 1}, "1 loads of 1 or 2 bytes"),
-        ({"narrow_bytes": 641}, "641 bytes in narrow loads and 80 loads of 16"),
+        ({"narrow_bytes": 1281}, "1281 bytes in narrow loads and 80 loads of 16"),
     ],
 )
 def test_each_rule_has_its_line(changed: dict[str, object], said: str) -> None:
