@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import isfinite, isnan, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,8 @@ class Outcome:
 class Figures:
     """Of one group of edits: rates of joint success, of success without the PSNR clause, ratios.
 
-    psnr, psnr_plain: medians of the PSNR outside, dB; infinite when most pictures are the source.
+    psnr, psnr_plain: medians of the PSNR outside, dB; infinite where most pictures have the
+                      source's bits outside, nan in an empty group; null in JSON for both.
     """
 
     group: str
@@ -130,8 +131,8 @@ class EditReport:
                 row.changed.text(),
                 row.changed_plain.text(),
                 row.changed_ratio.text(),
-                f"{row.psnr:.1f}",
-                f"{row.psnr_plain:.1f}",
+                _db(row.psnr),
+                _db(row.psnr_plain),
             ]
             lines.append(f"| {' | '.join(cells)} |")
         if self.weighings:
@@ -192,8 +193,8 @@ def _figures(group: str, outcomes: tuple[Outcome, ...] | list[Outcome]) -> Figur
         changed=rate_of(changed),
         changed_plain=rate_of(changed_plain),
         changed_ratio=ratio_of(changed, changed_plain),
-        psnr=median(psnr) if psnr else float("nan"),
-        psnr_plain=median(psnr_plain) if psnr_plain else float("nan"),
+        psnr=median(psnr) if psnr else nan,
+        psnr_plain=median(psnr_plain) if psnr_plain else nan,
     )
 
 
@@ -201,6 +202,10 @@ def _sides(
     outcomes: tuple[Outcome, ...] | list[Outcome],
 ) -> tuple[list[EditScore], list[EditScore]]:
     return [o.ours for o in outcomes], [o.plain for o in outcomes]
+
+
+def _db(value: float) -> str:
+    return "–" if isnan(value) else f"{value:.1f}"
 
 
 def _finite(value: float | None) -> float | None:
