@@ -23,7 +23,7 @@ class Setting:
     """own:  tile whose rows a program owns.  other: tile of its list.  run: tokens of a range.
 
     stages: of the software pipeline, over ranges and over lists.
-    precision: of fp32 products; 16-bit ones are exact.
+    precision: of fp32 products, three of tf32 each; 16-bit ones are exact.
     """
 
     own: Shape
@@ -34,26 +34,34 @@ class Setting:
     precision: str = "ieee"
 
 
-SMALL, HALF, FULL = (4, 8), (8, 8), (8, 16)
-TABLE = {  # (arch, bytes an element, head dimension up to, pass)
-    (90, 2, 64, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
-    (90, 2, 64, "query"): Setting(FULL, FULL, 128, (2, 2), 8),
-    (90, 2, 64, "key"): Setting(FULL, HALF, 64, (3, 3), 8),
-    (90, 2, 128, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
-    (90, 2, 128, "query"): Setting(FULL, HALF, 64, (3, 3), 8),
-    (90, 2, 128, "key"): Setting(FULL, SMALL, 32, (3, 3), 8),
-    (90, 2, 256, "forward"): Setting(FULL, HALF, 64, (2, 2), 8),
-    (90, 2, 256, "query"): Setting(HALF, HALF, 64, (2, 2), 8),
-    (90, 2, 256, "key"): Setting(HALF, SMALL, 32, (2, 2), 8),
-    (80, 2, 64, "forward"): Setting(FULL, HALF, 64, (3, 3), 8),
-    (80, 2, 64, "query"): Setting(FULL, HALF, 64, (2, 2), 8),
-    (80, 2, 64, "key"): Setting(FULL, SMALL, 32, (2, 2), 8),
-    (80, 2, 128, "forward"): Setting(HALF, SMALL, 32, (3, 3), 4),
-    (80, 2, 128, "query"): Setting(HALF, HALF, 64, (2, 2), 4),
-    (80, 2, 128, "key"): Setting(HALF, SMALL, 32, (2, 2), 8),
-    (80, 2, 256, "forward"): Setting(HALF, SMALL, 32, (2, 2), 8),
-    (80, 2, 256, "query"): Setting(HALF, SMALL, 32, (2, 2), 8),
-    (80, 2, 256, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8),
+TINY, SMALL, HALF, FULL = (2, 8), (4, 8), (8, 8), (8, 16)
+TABLE = {  # (arch, head dimension up to, pass), 16 bits
+    (90, 64, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
+    (90, 64, "query"): Setting(FULL, FULL, 128, (2, 2), 8),
+    (90, 64, "key"): Setting(FULL, HALF, 64, (3, 3), 8),
+    (90, 128, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
+    (90, 128, "query"): Setting(FULL, HALF, 64, (3, 3), 8),
+    (90, 128, "key"): Setting(FULL, SMALL, 32, (3, 3), 8),
+    (90, 256, "forward"): Setting(FULL, SMALL, 32, (3, 3), 8),
+    (90, 256, "query"): Setting(FULL, SMALL, 32, (2, 2), 8),
+    (90, 256, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8),
+    (80, 64, "forward"): Setting(FULL, HALF, 64, (3, 3), 8),
+    (80, 64, "query"): Setting(FULL, SMALL, 32, (3, 3), 8),
+    (80, 64, "key"): Setting(FULL, SMALL, 32, (3, 3), 8),
+    (80, 128, "forward"): Setting(HALF, SMALL, 32, (3, 3), 4),
+    (80, 128, "query"): Setting(HALF, HALF, 64, (2, 2), 4),
+    (80, 128, "key"): Setting(HALF, SMALL, 32, (3, 3), 8),
+    (80, 256, "forward"): Setting(HALF, SMALL, 32, (2, 2), 8),
+    (80, 256, "query"): Setting(HALF, SMALL, 32, (2, 2), 8),
+    (80, 256, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8),
+}
+WIDE = {  # (head dimension up to, pass), 32 bits on any device; 256 is right, but spills
+    (64, "forward"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
+    (64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
+    (64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
+    (128, "forward"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
+    (128, "query"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
+    (128, "key"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
 }
 
 
@@ -72,8 +80,8 @@ def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) ->
 
     near: radius < NEAR, or bits, whose 128 words a row would not fit beside the rest.
     """
-    wide = item_bytes > 2
-    if wide:
-        return Setting(HALF, SMALL, 32, (2, 2), 4, "tf32x3")
-    chosen = TABLE[arch, item_bytes, max(64, block_of(head_dim)), kind]
+    columns = max(64, block_of(head_dim))
+    if item_bytes > 2:
+        return WIDE[min(128, columns), kind]
+    chosen = TABLE[arch, columns, kind]
     return replace(chosen, other=HALF) if near and chosen.other == FULL else chosen

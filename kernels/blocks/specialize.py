@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..ahead import Specialization
 from . import triton as forward
 from .backward import triton as backward
@@ -45,9 +47,12 @@ def attention(
     words = [prefix, kind, dtype, f"d{head_dim}", tiles, *(word for word, on in marks if on)]
     name = " ".join([*words, f"on {arch}"])
     given = constants(head_dim, chosen, (ranges, second), (disc, bits), bias)
-    return _specialization(
+    rows = chosen.own[0] * chosen.own[1]
+    spec = _specialization(
         name, PASSES[kind], {**given, "bias_n": 1}, dtype, (arch,), chosen.warps, chosen.stages[1]
     )
+    # wgmma takes 64 rows of 16 bits; where a tile has fewer, mma is all one can ask for.
+    return replace(spec, attention=dtype != "fp32" and (arch < 90 or rows >= 64))
 
 
 def around(head_dim: int, dtype: str) -> list[Specialization]:
@@ -86,6 +91,6 @@ def _specialization(
         divisible=tuple(x for x in names if kinds[x][0] == "*" or x in strides),
         num_warps=warps,
         num_stages=stages,
-        attention=kernel in PASSES.values() and dtype != "fp32",  # three tf32 products: mma
+        attention=False,
         arches=arches,
     )

@@ -59,6 +59,7 @@ def specializations() -> list[Specialization]:
         for kind in specialize.PASSES:
             cases = {(D, "bf16", near, False) for D in (64, 128, 256) for near in (False, True)}
             cases |= {(128, "bf16", True, True), (64, "fp32", False, False)}
+            cases |= {(128, "fp32", False, False)}
             made = [
                 specialize.attention(
                     *("disc", kind, D, dtype, arch),

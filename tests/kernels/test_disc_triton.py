@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from attention_studio.kernels.blocks import plan
+from attention_studio.kernels.blocks.settings import setting
 from attention_studio.kernels.disc import DiscLayout, disc_attention, reference, triton
 from attention_studio.kernels.merge import merge
 
@@ -36,6 +37,14 @@ def nan_in_new_memory() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def tiles_of_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp32 in the tiles of fp16, so that what ships is held against exact numbers."""
+    monkeypatch.setattr(
+        triton, "setting", lambda kind, D, _, near, arch: setting(kind, D, 2, near, arch)
+    )
 
 
 def draw(layout: DiscLayout, B: int, H: int, D: int, dtype: torch.dtype) -> list[Tensor]:
@@ -77,6 +86,7 @@ def compare(
     return found
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 @pytest.mark.parametrize("name", CASES)
 def test_output_lse_and_gradients(name: str) -> None:
     layout, B, H, D, biased = CASES[name]
@@ -94,12 +104,14 @@ def test_half_precision(dtype: torch.dtype, D: int, radius: float) -> None:
     assert out.dtype == dq.dtype == dtype and lse.dtype == torch.float32
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_split_runs_are_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LONG", 1)
     layout = DiscLayout.of([(0, 9, 13)], (117, 11), 3, (128, 70))
     compare(layout, draw(layout, 1, 2, 64, torch.float32), draw_bias(layout, 1, 2), 2e-5)
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_a_disc_over_all_is_plain_attention() -> None:
     layout = DiscLayout.of([(5, 9, 17)], (0, 5), 30)
     q, k, v, *_ = draw(layout, 1, 1, 64, torch.float32)
@@ -107,6 +119,7 @@ def test_a_disc_over_all_is_plain_attention() -> None:
     torch.testing.assert_close(out, F.scaled_dot_product_attention(q, k, v), atol=2e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_two_halves_of_the_keys_merge_into_the_whole() -> None:
     layout = DiscLayout.of([(5, 9, 13)], (0, 5), 4)
     q, k, v, *_ = draw(layout, 1, 1, 64, torch.float32)
@@ -121,6 +134,7 @@ def test_two_halves_of_the_keys_merge_into_the_whole() -> None:
     torch.testing.assert_close(lse, whole_lse, atol=2e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_rows_that_see_nothing_are_zero_and_have_no_gradient() -> None:
     layout = DiscLayout.of([(5, 9, 13)], (0, 5), 2)
     given = draw(layout, 1, 1, 64, torch.float32)

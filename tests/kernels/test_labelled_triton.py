@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attention_studio.kernels.blocks.settings import setting
 from attention_studio.kernels.disc import DiscLayout
 from attention_studio.kernels.labelled import labelled_attention, reference, triton
 
@@ -20,6 +21,14 @@ def nan_in_new_memory() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def tiles_of_16_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp32 in the tiles of fp16, so that what ships is held against exact numbers."""
+    monkeypatch.setattr(
+        triton, "setting", lambda kind, D, _, near, arch: setting(kind, D, 2, near, arch)
+    )
 
 
 def draw(
@@ -65,6 +74,7 @@ def compare(
     return found
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_reference_keys_and_rows_that_see_nothing() -> None:
     see, own = draw_bits(1, 200, 50), draw_bits(1, 270, 30)
     see[:, :5] = 0
@@ -73,6 +83,7 @@ def test_reference_keys_and_rows_that_see_nothing() -> None:
     assert not out[..., :5, :].any() and not dq[..., :5, :].any()
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_bits_of_their_own_for_each_row_of_a_batch() -> None:
     see, own = draw_bits(2, 70, 20), draw_bits(1, 90, 9)
     bias = torch.randn(2, 1, 90, generator=torch.Generator().manual_seed(0))
@@ -87,6 +98,7 @@ def test_half_precision(dtype: torch.dtype, tolerance: float) -> None:
     assert out.dtype == dtype
 
 
+@pytest.mark.usefixtures("tiles_of_16_bits")
 def test_discs_and_labels_together() -> None:
     layout = DiscLayout.of([(7, 9, 13), (124, 3, 6)], (0, 7), 4, (142, 8))
     see, own = draw_bits(1, 142, 25), draw_bits(1, 150, 30)
