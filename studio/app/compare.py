@@ -94,7 +94,7 @@ def compare(
     key: str,
     mode: Literal["slide", "fade"] = "slide",
     at: int = 50,
-    width_px: int = 480,
+    width_px: int = 640,
 ) -> None:
     """Show `over` on the left of the slider and `under` on its right, or `over` faded over `under`.
 

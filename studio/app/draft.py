@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
+from unicodedata import category
 
 from ..control_specs import (
     KeepLayout,
@@ -18,7 +19,7 @@ from ..edit_recipe import edit_recipe
 from ..processors.prompts import find_spans, shown_words
 from ..recipe import Recipe
 
-__all__ = ["Draft", "Mode", "stands_in", "unique_words", "without_maps", "words_of"]
+__all__ = ["Draft", "Mode", "stands_in", "unique_words", "visible", "without_maps", "words_of"]
 
 Mode: TypeAlias = Literal["swap", "refine", "reweight"]
 
@@ -113,26 +114,25 @@ class Draft:
         prompt, edited = bare.prompts
         weights = dict(weigh.weights) if isinstance(weigh, ReweightWords) else {}
         around = _flat(blend) if isinstance(blend, LocalBlend) else ()
-        shared = {
-            "prompt": prompt,
-            "weights": weights,
-            "model": bare.model,
-            "negative": bare.negative,
-            "seed": bare.seed,
-            "steps": bare.steps,
-            "guidance": bare.guidance,
-            "size": bare.size,
-            "hold": read.during[1],
-            "layout": layout.during[1],
-        }
+        draft = cls(
+            prompt=prompt,
+            weights=weights,
+            model=bare.model,
+            negative=bare.negative,
+            seed=bare.seed,
+            steps=bare.steps,
+            guidance=bare.guidance,
+            size=bare.size,
+            hold=read.during[1],
+            layout=layout.during[1],
+        )
         guesses = [
-            cls(mode="reweight", around=around, **shared),
-            cls(mode="refine", refined=edited, around=around, **shared),
+            replace(draft, mode="reweight", around=around),
+            replace(draft, mode="refine", refined=edited, around=around),
         ]
         if (swap := _swap(prompt, edited)) is not None:
             word, becomes = swap
-            kept = bool(around)
-            guess = cls(mode="swap", word=word, becomes=becomes, keep_rest=kept, **shared)
+            guess = replace(draft, word=word, becomes=becomes, keep_rest=bool(around))
             added = words_of(prompt)[word] in becomes  # "grass at sunset" rather refines
             guesses.insert(2 if added else 1, guess)
         for guess in guesses:
@@ -150,8 +150,14 @@ def words_of(prompt: str) -> tuple[str, ...]:
 
 
 def unique_words(*prompts: str) -> tuple[str, ...]:
-    """The words of all prompts, each once."""
-    return tuple(dict.fromkeys(word for prompt in prompts for word in words_of(prompt)))
+    """The words of all prompts that can be seen, each once."""
+    words = (word for prompt in prompts for word in words_of(prompt))
+    return tuple(dict.fromkeys(word for word in words if visible(word)))
+
+
+def visible(word: str) -> bool:
+    """Whether there is more to it than signs that only direct others, such as U+202E."""
+    return not all(category(char) in ("Cf", "Cc") for char in word)
 
 
 def stands_in(word: str, *prompts: str) -> bool:
@@ -186,7 +192,7 @@ def _swap(prompt: str, edited: str) -> tuple[int, str] | None:
 
 
 def _flat(blend: LocalBlend) -> tuple[str, ...]:
-    found = []
+    found: list[str] = []
     for words in blend.words:
         found += [words] if isinstance(words, str) else words
     return tuple(dict.fromkeys(found))

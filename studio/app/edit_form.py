@@ -9,7 +9,7 @@ import streamlit as st
 
 from ..models import find_models
 from .desk import Desk
-from .draft import Draft, Mode, stands_in, unique_words, words_of
+from .draft import Draft, Mode, stands_in, unique_words, visible, words_of
 from .literal import literal
 
 __all__ = ["KEYS", "edit_form", "forget_chips"]
@@ -84,18 +84,24 @@ def _shown(label: str, text: str) -> None:
 
 def _swap(prompt: str) -> dict[str, Any]:
     words = words_of(prompt)
-    if st.session_state[KEYS["word"]] not in range(len(words)):
-        st.session_state[KEYS["word"]] = 0 if words else None
-    word = st.pills(
-        "Word to replace",
-        range(len(words)),
-        format_func=lambda number: literal(words[number]),
-        key=KEYS["word"],
-        **_KEPT,
-    )
-    becomes = st.text_input("becomes", key=KEYS["becomes"], max_chars=200, **_KEPT)
+    numbers = [number for number, word in enumerate(words) if visible(word)]
+    if st.session_state[KEYS["word"]] not in numbers:
+        st.session_state[KEYS["word"]] = numbers[0] if numbers else -1
+    if numbers:
+        st.pills(
+            "Word to replace",
+            numbers,
+            format_func=lambda number: literal(words[number]),
+            key=KEYS["word"],
+            required=True,
+            **_KEPT,
+        )
+    else:
+        st.caption("The prompt has no word to replace yet.")
+    becomes = st.text_input("Becomes", key=KEYS["becomes"], max_chars=200, **_KEPT)
     kept = st.toggle("Leave the rest of the picture as it is", key=KEYS["keep_rest"], **_KEPT)
-    return {"word": -1 if word is None else word, "becomes": becomes, "keep_rest": kept}
+    word = st.session_state[KEYS["word"]]
+    return {"word": word, "becomes": becomes, "keep_rest": kept}
 
 
 def _words(mode: Mode, prompt: str, edited: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import streamlit as st
+from pydantic import ValidationError
 
 from ..recipe import Recipe
 from .desk import Desk
@@ -23,25 +25,26 @@ def edit_page(desk: Desk) -> None:
     _adopt(desk)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
-        recipe = st.session_state.get(_RECIPE)
-        if recipe is None:
+        as_it_is: Recipe | None = st.session_state.get(_RECIPE)
+        if as_it_is is None:
             draft = edit_form(desk)
-            asked = st.button("Edit", type="primary", width="stretch", key="go")
-        else:
-            draft = None
-            asked = _as_it_is(recipe)
-        if asked:
-            try:
-                job = desk.submit(recipe if draft is None else draft.recipe())
-            except ValueError as error:
-                st.error(literal(_sentence(error)))
-            else:
-                st.session_state.job = job.key
+            if st.button("Edit", type="primary", width="stretch", key="go"):
+                _ask(desk, draft.recipe)
+        elif _as_it_is(as_it_is):
+            _ask(desk, lambda: as_it_is)
     with outcome:
         key = st.session_state.get("job")
         if key is not None:
             st.query_params["job"] = key
         job_panel(desk, key)
+
+
+def _ask(desk: Desk, recipe: Callable[[], Recipe]) -> None:
+    """Submit the recipe, or say what is wrong with it."""
+    try:
+        st.session_state.job = desk.submit(recipe()).key
+    except ValueError as error:
+        st.error(literal(_sentence(error)))
 
 
 def take_over(recipe: Recipe) -> None:
@@ -81,8 +84,6 @@ def _as_it_is(recipe: Recipe) -> bool:
 
 
 def _sentence(error: ValueError) -> str:
-    from pydantic import ValidationError
-
     if isinstance(error, ValidationError):
         return "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()

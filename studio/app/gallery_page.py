@@ -24,7 +24,7 @@ _LARGEST_MB = 32
 
 def gallery_page(desk: Desk, use: Callable[[Recipe], None]) -> None:
     """Draw the page; `use` takes a recipe to the edit page."""
-    search, drop = st.columns([3, 2], gap="large", vertical_alignment="bottom")
+    search, drop = st.columns([3, 2], vertical_alignment="bottom")
     text = search.text_input("Search in prompts", key="gallery_text", placeholder="cat")
     with drop.popover("Restore from a PNG", width="stretch", icon=":material/upload:"):
         _restore(desk, use)

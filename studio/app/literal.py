@@ -19,4 +19,5 @@ _REPLACED = re.compile(r"(?<=[:<>=~-])(?=[\w<>=-])")
 def literal(text: str) -> str:
     """Markdown that shows `text`; line breaks become blanks."""
     parted = _REPLACED.sub(_JOINER, " ".join(text.split()))
-    return _SIGNS.sub(r"\\\1", parted)
+    shown = _SIGNS.sub(r"\\\1", parted)
+    return shown if shown[:1].isascii() or shown[:1].isalnum() else _JOINER + shown

@@ -60,20 +60,16 @@ def _model(model: Model) -> None:
 def _together(matrix: Matrix) -> None:
     """Control by control; columns are numbered, so that the table fits a narrow screen."""
     st.subheader("What goes together", anchor=False)
-    st.caption("Every pair was run by the tests: yes, or the reason why it is refused.")
-    refused: dict[str, str] = {}
-    for family, rows in matrix.items():
+    st.caption("The tests run every pair: ✓ where the two combine, else the reason why not.")
+    marks = {"yes": "✓"}
+    for column, (family, rows) in zip(st.columns(len(matrix)), matrix.items(), strict=True):
         names = list(rows)
         table: dict[str, list[str]] = {literal(family): [f"{i} {n}" for i, n in _numbered(names)]}
         for i, other in _numbered(names):
-            said = [rows[name].get(other, "") for name in names]
-            for sentence in said:
-                if sentence not in ("", "yes"):
-                    refused.setdefault(sentence, f"({len(refused) + 1})")
-            table[f"{i}"] = [refused.get(sentence, sentence) for sentence in said]
-        with st.container(key=f"matrix_{literal(family)}"):
-            st.table(table, border="horizontal", width="content", hide_index=True)
-    for sentence, mark in refused.items():
+            said = [rows[name][other] for name in names]
+            table[f"{i}"] = [marks.setdefault(text, f"({len(marks)})") for text in said]
+        column.table(table, border="horizontal", width="content", hide_index=True)
+    for sentence, mark in list(marks.items())[1:]:
         st.text(f"{mark} {sentence}")
 
 

@@ -13,7 +13,7 @@ _LIGHT = (
     ("linkColor", "#33608f"),
 )
 _DARK = (
-    ("primaryColor", "#4a7db4"),
+    ("primaryColor", "#5085be"),
     ("backgroundColor", "#16181c"),
     ("secondaryBackgroundColor", "#20242a"),
     ("textColor", "#e7e5df"),
@@ -35,6 +35,7 @@ CSS = """
 [class*="st-key-caption"] { gap: 0.15rem; }
 [class*="st-key-thumb"] [data-testid="stText"] { font-size: 0.85rem; line-height: 1.35;
   height: 2.7em; overflow: hidden; }
+[data-testid="stTable"] td:first-child { white-space: nowrap; }
 [data-testid="stImage"] img { border-radius: 0.3rem; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; padding-top: 4rem; }

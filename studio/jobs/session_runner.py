@@ -125,7 +125,7 @@ def _save_maps(result: Result, folder: Path, key: str) -> dict[str, Any] | None:
     words = list(result.maps)
     if not words:
         return None
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{i}-{p}": found.astype(np.float16)
         for i, word in enumerate(words)
         for p, found in enumerate(result.maps[word])

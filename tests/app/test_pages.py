@@ -153,6 +153,22 @@ def test_a_failure_is_shown_as_it_is(edit: AppTest) -> None:
     assert r"\<b\>no\<\/b\> \*failure\*" in at.error[0].value.replace("\u2060", "")
 
 
+def test_a_recipe_that_the_form_cannot_show_runs_as_it_is(page: Page, out: Path) -> None:
+    at = page("edit")
+    recipe = Recipe(prompts=("a cat", "a dog", "a <b>frog</b>"), steps=2)
+    job = Journal(out).submit(recipe.model_dump(mode="json"), {"plain": True, "maps": True}, "ann")
+    at = page("edit", job=job.key)
+    at.session_state["out"] = str(out)
+    assert "more than the form can show" in _shown(at)
+    assert "a <b>frog</b>" in [text.value for text in at.text]
+    at = _finished(at)
+    _button(at, "Run").click().run()
+    assert at.session_state["job"] == job.key
+    assert not at.exception
+    _button(at, "Back to the form").click().run()
+    assert _button(at, "Edit")
+
+
 def _fill(out: Path, count: int) -> Gallery:
     gallery = Gallery(out)
     for i in range(count):
@@ -219,7 +235,7 @@ def test_the_models_page(page: Page) -> None:
     assert "emoji" in "".join(str(header.value) for header in at.subheader)
     matrix = at.table[-1].value
     assert any("replace_words" in name for name in matrix.iloc[:, 0])
-    assert set(matrix.iloc[:, 1:].to_numpy().ravel()) == {"yes"}
+    assert set(matrix.iloc[:, 1:].to_numpy().ravel()) == {"✓"}
 
 
 def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
