@@ -60,7 +60,8 @@ def attach(
         _wrap(undo, pipe, "encode_prompt", functools.partial(_encoding, family, pipe, run))
         _wrap(undo, pipe.scheduler, "set_timesteps", functools.partial(_setting, run))
         _wrap(undo, pipe.scheduler, "step", functools.partial(_stepping, pipe.scheduler, run))
-        before = functools.partial(_entering, family, pipe, pipe.scheduler, run)
+        forward = inspect.signature(type(denoiser).forward)
+        before = functools.partial(_entering, family, pipe, pipe.scheduler, forward, run)
         for hook in (
             denoiser.register_forward_pre_hook(before, with_kwargs=True),
             denoiser.register_forward_hook(lambda *_: run.left(), always_call=True),
@@ -115,8 +116,10 @@ def _wrap(
     setattr(owner, name, functools.wraps(original)(around(original)))
 
 
-def _asked(original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-    bound = inspect.signature(original).bind(*args, **kwargs)
+def _asked(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
@@ -124,10 +127,12 @@ def _asked(original: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str,
 def _encoding(
     family: Family, pipe: Any, run: Run, original: Callable[..., Any]
 ) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
     def encode_prompt(*args: Any, **kwargs: Any) -> Any:
         given = original(*args, **kwargs)
         if run.controlled:
-            asked = _asked(original, *args, **kwargs)
+            asked = _asked(signature, args, kwargs)
             encode = functools.partial(_encoded, family, pipe, original, asked)
             run.began(family.encoded(pipe, asked, given), encode)
         return given
@@ -163,15 +168,17 @@ def _setting(run: Run, original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _stepping(scheduler: Any, run: Run, original: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
     def step(*args: Any, **kwargs: Any) -> Any:
         run.check_cancelled()
         if not run.controlled:
             return original(*args, **kwargs)
-        asked = _asked(original, *args, **kwargs)
+        asked = _asked(signature, args, kwargs)
         latents = run.stepping(asked["sample"])
         watched = RandomState(asked.get("generator"), latents.device) if run.paired else None
         if latents is not asked["sample"]:
-            bound = inspect.signature(original).bind(*args, **kwargs)
+            bound = signature.bind(*args, **kwargs)
             bound.arguments["sample"] = latents
             args, kwargs = bound.args, bound.kwargs
         result = original(*args, **kwargs)
@@ -190,6 +197,7 @@ def _entering(
     family: Family,
     pipe: Any,
     scheduler: Any,
+    forward: inspect.Signature,
     run: Run,
     denoiser: Any,
     args: tuple[Any, ...],
@@ -199,7 +207,7 @@ def _entering(
         return None
     if pipe.scheduler is not scheduler:
         raise ValueError("pipe: its scheduler was exchanged within attach; do that before")
-    bound = inspect.signature(type(denoiser).forward).bind(denoiser, *args, **kwargs)
+    bound = forward.bind(denoiser, *args, **kwargs)
     came = {field: bound.arguments[name] for field, name in family.arguments.items()}
     inputs = Inputs(**came)
     if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use

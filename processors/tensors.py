@@ -14,10 +14,10 @@ __all__ = ["Given", "Looks", "Tensors", "pick"]
 
 def pick(x: Tensor, rows: Sequence[int]) -> Tensor:
     """Rows of a tensor: a view where they follow one another or are all the same, else a copy."""
-    first = rows[0] if rows else 0
-    if all(row == first + i for i, row in enumerate(rows)):
-        return x[first : first + len(rows)]
-    if all(row == first for row in rows):
+    wanted, first = list(rows), rows[0] if rows else 0
+    if wanted == list(range(first, first + len(wanted))):
+        return x[first : first + len(wanted)]
+    if wanted == [first] * len(wanted):
         return x[first : first + 1].expand(len(rows), *x.shape[1:])
     return torch.stack([x[row] for row in rows])  # a list as index would be copied to the GPU
 

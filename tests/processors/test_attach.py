@@ -29,8 +29,6 @@ from attention_studio.processors import (
     RecordMaps,
     RefineWords,
     ReplaceWords,
-    ReweightWords,
-    Rows,
     Site,
     Step,
 )
@@ -235,32 +233,6 @@ def test_image_to_image_counts_the_steps_it_makes() -> None:
     with attach(studio.pipe, [Watch()]):
         studio(num_inference_steps=10, strength=0.4)
     assert seen == {(i, 4) for i in range(4)}
-
-
-@pytest.mark.parametrize(
-    ("controls", "prompts", "sentence"),
-    [
-        ([ReplaceWords()], ["a cat"], "prompt: replace_words needs a source and at least one edit"),
-        ([KeepLayout()], ["a cat"], "prompt: keep_layout needs a source"),
-        ([ReweightWords({"cat": 2.0})], ["a cat"], "rows=Rows.COND_EDIT needs a source"),
-        ([ReplaceWords()], ["a cat", "a big cat"], "words"),
-        ([ReweightWords({"dog": 2.0})], PROMPTS, "dog"),
-        ([RecordMaps(("dog",))], PROMPTS, "dog"),
-        ([LocalBlend(("cat", "dog"))], PROMPTS, "dog"),
-        ([LocalBlend(("cat",))], PROMPTS, "words: came words for 1 prompts; expected one entry"),
-        ([LocalBlend()], PROMPTS, "words: came none"),
-        ([RecordMaps(("end",))], ["a" * 80 + " end"], "past the limit"),
-        ([ReweightWords({"cat": 2.0}, rows=Rows.ALL)], PROMPTS, "rows: re-weighting is for"),
-    ],
-)
-def test_bad_words_are_one_sentence(
-    controls: list[Control], prompts: list[str], sentence: str
-) -> None:
-    studio = Studio("sd")
-    before = traces(studio.pipe)
-    with pytest.raises(ValueError, match=sentence), attach(studio.pipe, controls):
-        studio(prompts)
-    assert traces(studio.pipe) == before
 
 
 def test_embeddings_have_no_words() -> None:
