@@ -30,7 +30,7 @@ EXAMPLES = (
 WIDTHS = (1280, 390)
 HEIGHTS = {  # in pixels, for each width
     "edit": (1080, 1560),
-    "maps": (1080, 1600),
+    "maps": (1240, 1600),
     "gallery": (720, 844),
     "models": (640, 980),
 }
