@@ -82,7 +82,7 @@ def forward(
     bias: Tensor | None,
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
-    """out in q's type and layout, lse [B, H, N] fp32."""
+    """out in q's type, lse [B, H, N] fp32, both contiguous."""
     if not scale > 0:
         raise ValueError(f"scale: came {scale}, expected a number above 0")
     B, H, N, D = q.shape
@@ -95,32 +95,34 @@ def forward(
     see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = lse if bias is None else bias
     programs = (plan.split * parts + owners - plan.split) * B * H
-    run(
-        kernels.forward_kernel,
-        (programs,),
+    given = (
         *(q, k, v, out, lse, part_out, part_lse, weights, see, own),
         *(plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *out.stride()[:3]),
         *(*weights.stride(), step(see), step(own), step(plan.jobs)),
         *(H, B * H, N, owners, plan.split, parts, scale * LOG2E, float(rule.limit or 0)),
-        **launched(q, setting, plan, rule, bias),
     )
+    run(kernels.forward_kernel, (programs,), given, launched(q, setting, plan, rule, bias))
     block = 32
     for offset, length in plan.runs:
         run(
             kernels.merge_kernel,
             (-(-length // block), B * H),
-            *(part_out, part_lse, out, lse, *out.stride()[:3]),
-            *(H, B * H, N, offset, length, parts, padded),
-            **{"D": D, "BLOCK_D": block_of(D), "ROWS": block},
+            (
+                *(part_out, part_lse, out, lse, *out.stride()[:3]),
+                *(H, B * H, N, offset, length, parts, padded),
+            ),
+            {"D": D, "BLOCK_D": block_of(D), "ROWS": block},
         )
     return out, lse
 
 
-def run(kernel: Any, grid: tuple[int, ...], first: Tensor, *rest: Any, **options: Any) -> None:
-    """Launches on the device of the first tensor, which need not be the current one."""
-    with torch.cuda.device_of(first):
-        kernel[grid](first, *rest, **options)
+def run(
+    kernel: Any, grid: tuple[int, ...], given: tuple[Any, ...], options: dict[str, object]
+) -> None:
+    """Launches on the device of the first argument, which need not be the current one."""
+    with torch.cuda.device_of(given[0]):
+        kernel[grid](*given, **options)
 
 
 def step(x: Tensor) -> int:

@@ -37,7 +37,7 @@ class Setting:
 TINY, SMALL, HALF, FULL = (2, 8), (4, 8), (8, 8), (8, 16)
 TABLE = {  # (arch, head dimension up to, pass), 16 bits
     (90, 64, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
-    (90, 64, "query"): Setting(FULL, FULL, 128, (2, 2), 8),
+    (90, 64, "query"): Setting(FULL, HALF, 64, (3, 3), 8),
     (90, 64, "key"): Setting(FULL, HALF, 64, (3, 3), 8),
     (90, 128, "forward"): Setting(FULL, FULL, 128, (3, 3), 8),
     (90, 128, "query"): Setting(FULL, HALF, 64, (3, 3), 8),
@@ -46,8 +46,8 @@ TABLE = {  # (arch, head dimension up to, pass), 16 bits
     (90, 256, "query"): Setting(FULL, SMALL, 32, (2, 2), 8),
     (90, 256, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8),
     (80, 64, "forward"): Setting(FULL, HALF, 64, (3, 3), 8),
-    (80, 64, "query"): Setting(FULL, SMALL, 32, (3, 3), 8),
-    (80, 64, "key"): Setting(FULL, SMALL, 32, (3, 3), 8),
+    (80, 64, "query"): Setting(HALF, SMALL, 32, (3, 3), 4),
+    (80, 64, "key"): Setting(HALF, SMALL, 32, (3, 3), 4),
     (80, 128, "forward"): Setting(HALF, SMALL, 32, (3, 3), 4),
     (80, 128, "query"): Setting(HALF, HALF, 64, (2, 2), 4),
     (80, 128, "key"): Setting(HALF, SMALL, 32, (3, 3), 8),
@@ -60,7 +60,7 @@ WIDE = {  # (head dimension up to, pass), 32 bits on any device; 256 is right, b
     (64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
     (64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
     (128, "forward"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
-    (128, "query"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
+    (128, "query"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
     (128, "key"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
 }
 

@@ -50,15 +50,17 @@ def inputs(
     run(
         kernels.rows_kernel,
         (-(-N // block), B * H),
-        *(out, dout, lse, given, lse2, delta),
-        *(*out.stride()[:3], *dout.stride()[:3], *given.stride(), H, N),
-        **{"D": D, "BLOCK_D": block_of(D), "ROWS": block, "DLSE": dlse is not None},
+        (
+            *(out, dout, lse, given, lse2, delta),
+            *(*out.stride()[:3], *dout.stride()[:3], *given.stride(), H, N),
+        ),
+        {"D": D, "BLOCK_D": block_of(D), "ROWS": block, "DLSE": dlse is not None},
     )
     return Inputs(q, k, v, dout, lse2, delta, scale, bias)
 
 
 def query_gradient(given: Inputs, plan: Plan, setting: Setting, rule: Rule) -> Tensor:
-    """dq, in q's type and layout."""
+    """dq in q's type, contiguous."""
     q, k, v, dout = given.q, given.k, given.v, given.dout
     B, H, N, D = q.shape
     rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
@@ -67,17 +69,16 @@ def query_gradient(given: Inputs, plan: Plan, setting: Setting, rule: Rule) -> T
     part = given.lse2.new_empty(parts, B, H, plan.split * rows, block_of(D))
     see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = given.lse2 if given.bias is None else given.bias
-    run(
-        kernels.query_kernel,
-        ((plan.split * parts + owners - plan.split) * B * H,),
+    programs = (plan.split * parts + owners - plan.split) * B * H
+    read = (
         *(q, k, v, dout, given.lse2, given.delta, dq, part, weights, see, own),
         *(plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3]),
         *(*dq.stride()[:3], *weights.stride(), step(see), step(own), step(plan.jobs)),
         *(H, B * H, N, owners, plan.split, parts),
         *(given.scale * LOG2E, float(rule.limit or 0), given.scale),
-        **launched(q, setting, plan, rule, given.bias),
     )
+    run(kernels.query_kernel, (programs,), read, launched(q, setting, plan, rule, given.bias))
     _add_up(part, dq, plan, rows)
     return dq
 
@@ -85,7 +86,7 @@ def query_gradient(given: Inputs, plan: Plan, setting: Setting, rule: Rule) -> T
 def key_gradients(
     given: Inputs, plan: Plan, setting: Setting, rule: Rule
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """dk and dv in their types and layouts, dbias [B, H, S] fp32 or None."""
+    """dk and dv in their types, contiguous; dbias [B, H, S] fp32 or None."""
     q, k, v, dout = given.q, given.k, given.v, given.dout
     B, H, N, D = q.shape
     S = k.shape[2]
@@ -98,9 +99,8 @@ def key_gradients(
     part_b = part_k.new_empty(parts, B, H, plan.split * rows, 1)
     see, own = (plan.jobs if x is None else x for x in (rule.see, rule.own))
     weights = given.lse2 if given.bias is None else given.bias
-    run(
-        kernels.key_kernel,
-        ((plan.split * parts + owners - plan.split) * B * H,),
+    programs = (plan.split * parts + owners - plan.split) * B * H
+    read = (
         *(q, k, v, dout, given.lse2, given.delta, dk, dv, dbias, part_k, part_v, part_b),
         *(weights, see, own, plan.own, plan.other, plan.entries, plan.jobs),
         *(*q.stride()[:3], *k.stride()[:3], *v.stride()[:3], *dout.stride()[:3]),
@@ -108,8 +108,8 @@ def key_gradients(
         *(step(see), step(own), step(plan.jobs)),
         *(H, B * H, N, S, owners, plan.split, parts),
         *(given.scale * LOG2E, float(rule.limit or 0), given.scale),
-        **launched(q, setting, plan, rule, given.bias),
     )
+    run(kernels.key_kernel, (programs,), read, launched(q, setting, plan, rule, given.bias))
     _add_up(part_k, dk, plan, rows)
     _add_up(part_v, dv, plan, rows)
     if given.bias is None:
