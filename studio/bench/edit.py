@@ -24,7 +24,7 @@ from .clock import take_turns
 from .memory import extra_bytes
 from .official import Method, official
 
-__all__ = ["EditRow", "edit_table", "equals_official", "measure_edit"]
+__all__ = ["EditRow", "Runs", "edit_table", "equals_official", "measure_edit", "p2p"]
 
 PROMPTS = ("a red cat on grass", "a red dog on grass")
 LIMIT = 1e-5
