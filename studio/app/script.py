@@ -2,7 +2,7 @@
 
 from attention_studio.app.main import main
 
-__all__ = ["main"]
+__all__: list[str] = []
 
 if __name__ == "__main__":
     main()

@@ -206,6 +206,11 @@ def test_a_dropped_png_fills_the_form(app: App, tmp_path: Path) -> None:
     newest = max(made, key=lambda p: (p.stat().st_mtime_ns, "plain" not in p.name))
     with Image.open(newest) as now, Image.open(path) as then:
         assert now.tobytes() == then.tobytes()
+
+    page.goto(f"{app.address}/gallery")
+    page.get_by_role("button", name="Open").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Use this recipe").click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a bear at night")
     page.close()
 
 
