@@ -33,8 +33,8 @@ class Phase(StrEnum):
     everything = "everything"
 
 
-MIXED = {Phase.close_ups: 4, Phase.simple: 1}
-"""Turns of the mixed phase: half of its time goes to either, since a close-up costs a quarter."""
+MIXED = {Phase.close_ups: 2, Phase.simple: 1}
+"""Turns of the mixed phase: a third of its time goes to close-ups, which cost a quarter."""
 
 
 def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:
