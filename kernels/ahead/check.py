@@ -13,7 +13,7 @@ from .specialization import Specialization
 
 __all__ = ["check"]
 
-HEAD = "  sm tensor  regs stack spill shared KiB async 16-byte narrow B tiny"
+HEAD = "  sm tensor  regs stack spill shared KiB async 16-byte narrow B tiny     s"
 
 
 def check(
@@ -39,6 +39,7 @@ def check(
     found = []
     for spec in specs:
         for arch in spec.arches:
+            began = time.perf_counter()
             try:
                 figures = measure(spec, arch)
             except Exception as error:  # whatever a compiler raises is one broken rule
@@ -48,7 +49,9 @@ def check(
             broken += violations(spec, figures)
             if committed is not None and not refresh:
                 broken += growth(figures, committed.get((spec.name, arch)))
-            print(f"{spec.name:{wide}}{_row(figures)}", flush=True)
+            print(
+                f"{spec.name:{wide}}{_row(figures)} {time.perf_counter() - began:5.1f}", flush=True
+            )
     if committed is not None and not refresh:
         gone = committed.keys() - {(figures.name, figures.arch) for figures in found}
         broken += [
