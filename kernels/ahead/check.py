@@ -49,14 +49,11 @@ def check(
             broken += violations(spec, figures)
             if committed is not None and not refresh:
                 broken += growth(figures, committed.get((spec.name, arch)))
-            print(
-                f"{spec.name:{wide}}{_row(figures)} {time.perf_counter() - began:5.1f}", flush=True
-            )
+            seconds = time.perf_counter() - began
+            print(f"{spec.name:{wide}}{_row(figures)} {seconds:5.1f}", flush=True)
     if committed is not None and not refresh:
-        gone = committed.keys() - {(figures.name, figures.arch) for figures in found}
-        broken += [
-            f"{name}, sm_{arch}: committed figures, but no kernel" for name, arch in sorted(gone)
-        ]
+        gone = committed.keys() - {(spec.name, arch) for spec in specs for arch in spec.arches}
+        broken += [f"{name}, sm_{arch}: figures of no kernel" for name, arch in sorted(gone)]
     print(f"{len(found)} compiled in {time.perf_counter() - start:.0f} s by Triton {VERSION}")
     if record is None:
         return broken
