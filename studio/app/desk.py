@@ -55,14 +55,19 @@ class Desk:
 
 @st.cache_resource(show_spinner=False)
 def open_desk(settings: Settings, _make_runner: MakeRunner | None = None) -> Desk:
-    """The desk of these settings, opened by the first visitor."""
+    """The desk of these settings, opened by the first visitor.
+
+    The worker has a process of its own on the CPU too: Streamlit collects garbage after each run of
+    a page, twice a second while a job is watched. With torch's objects in the same process each
+    time took a quarter of a second and stopped the sampling (an edit took five times as long).
+    """
     device = _device(settings.device)
-    make = _make_runner or partial(make_session_runner, settings.out, settings.models, "emoji-sd")
+    make = partial(make_session_runner, settings.out, settings.models, "emoji-sd")
     return Desk(
         settings,
         Journal(settings.out),
         Gallery(settings.out),
-        start_worker(settings.out, make, device),
+        start_worker(settings.out, _make_runner or make, device, apart=_make_runner is None),
     )
 
 

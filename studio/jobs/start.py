@@ -1,11 +1,13 @@
 """Starts the one worker of a device: a thread for the CPU, a child process for anything else.
 
-A child process keeps a crash of the device's driver away from the app, and is started again.
+A child process keeps a crash of the device's driver away from its parent, and is started again. It
+leaves Ctrl-C to its parent, and ends with it, after the job at hand.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 from pathlib import Path
 from threading import Event, Thread
@@ -91,6 +93,7 @@ def _in_child(
     folder: Path, make_runner: MakeRunner, device: str, lease_s: float, enough: Any
 ) -> None:
     """Work until told to stop, or until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def stop() -> bool:
