@@ -17,7 +17,7 @@ run: $(READY)   ## draw four prompts with emoji-sd, then edit one: pictures, she
 	  --prompt "a big yellow star at night, watercolour" \
 	  > out/run.json
 	$(BIN)/attention-studio edit --model emoji-sd --seed 1 --json \
-	  --prompt "a red car on grass" --to "a blue car on grass" --blend car --words car,grass \
+	  --prompt "a cat on grass" --to "a dog on grass" --blend cat --words cat,dog \
 	  > out/edit.json
 	@echo "The same as JSON: out/run.json, out/edit.json"
 
