@@ -66,7 +66,7 @@ def test_distortions_keep_what_is_there() -> None:
 
 
 def test_a_short_run_learns_is_resumed_and_saved(tmp_path: Path) -> None:
-    budget = Budget(tmp_path, 0.06, batch=4, threads=1, warmup_steps=5, ema=0.5)
+    budget = Budget(tmp_path, 0.15, batch=4, threads=1, warmup_steps=5, ema=0.5)
     batch = Pool(None, (11,), 16, broken=0.0).batch(16)
     torch.manual_seed(0)
     with torch.no_grad():
