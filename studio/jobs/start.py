@@ -1,7 +1,7 @@
-"""Starts the one worker of a device: a thread for the CPU, a child process for anything else.
+"""Starts the one worker of a device: a thread or a child process, as the caller says.
 
-A child process keeps a crash of the device's driver away from its parent, and is started again. It
-leaves Ctrl-C to its parent, and ends with it, after the job at hand.
+A child process keeps a crash of the device's driver and the load of sampling away from its parent,
+and is started again. It leaves Ctrl-C to its parent, and ends with it, after the job at hand.
 """
 
 from __future__ import annotations
