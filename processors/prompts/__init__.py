@@ -1,12 +1,10 @@
-"""Words of a prompt: where they stand, which tokens they are, and which token follows which."""
+"""Words of a prompt: where they stand and which tokens they are. `align` alone needs torch."""
 
-from .align import Align, refinement_map, replacement_map
 from .spans import MissingWordError, Occurrence, find_spans
 from .tokens import TextBlock, TokenizedText, TokenSpans, Words, tokenize
 from .units import shown_words
 
 __all__ = [
-    "Align",
     "MissingWordError",
     "Occurrence",
     "TextBlock",
@@ -14,8 +12,6 @@ __all__ = [
     "TokenizedText",
     "Words",
     "find_spans",
-    "refinement_map",
-    "replacement_map",
     "shown_words",
     "tokenize",
 ]

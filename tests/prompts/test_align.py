@@ -12,14 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attention_studio.processors.prompts import (
-    Align,
-    TextBlock,
-    TokenizedText,
-    refinement_map,
-    replacement_map,
-    tokenize,
-)
+from attention_studio.processors.prompts import TextBlock, TokenizedText, tokenize
+from attention_studio.processors.prompts.align import Align, refinement_map, replacement_map
 from attention_studio.processors.prompts.matching import matches
 
 Reader = Callable[[str, int], TokenizedText]

@@ -9,14 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from attention_studio.processors.prompts import (
-    Align,
-    TextBlock,
-    TokenizedText,
-    refinement_map,
-    replacement_map,
-    tokenize,
-)
+from attention_studio.processors.prompts import TextBlock, TokenizedText, tokenize
+from attention_studio.processors.prompts.align import Align, refinement_map, replacement_map
 
 Reader = Callable[[str, int], TokenizedText]
 ALIGNS: tuple[Align, ...] = ("exact", "official")
