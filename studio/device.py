@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DEVICES", "DTYPES", "UnavailableError", "choose_device", "choose_dtype"]
+__all__ = [
+    "DEVICES",
+    "DTYPES",
+    "OutOfMemoryError",
+    "UnavailableError",
+    "choose_device",
+    "choose_dtype",
+]
 
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -15,6 +22,10 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 class UnavailableError(RuntimeError):
     """What was asked for is sound, but this machine cannot do it."""
+
+
+class OutOfMemoryError(UnavailableError):
+    """A run would need more memory than is free; a smaller one may do."""
 
 
 def choose_device(name: str) -> str:

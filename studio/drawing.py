@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .preview import Preview
 
-__all__ = ["Drawing", "Watch", "draw"]
+__all__ = ["Drawing", "Watch", "draw", "draw_together", "shared"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,8 @@ class Drawing:
     """What came out of the pipeline's calls.
 
     run: that of an edit, which can still be asked for receipts.
+    place, of: this is number `place` of so many recipes whose pictures came from the same call,
+         in which `run` counts all pictures: `every`, prompt by prompt.
     """
 
     images: tuple[Image, ...]
@@ -41,6 +43,9 @@ class Drawing:
     scheduler: str
     plain_seconds: float
     run: Run | None = None
+    place: int = 0
+    of: int = 1
+    every: tuple[Image, ...] = ()
 
     @staticmethod
     def pixels(images: Sequence[Image]) -> list[torch.Tensor]:
@@ -95,6 +100,70 @@ def draw(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
     return (_draw_edit if recipe.is_edit else _draw_each)(pipe, recipe, plain=plain, watch=watch)
 
 
+def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[Drawing, ...]:
+    """As `draw`, but each call of the pipeline makes a picture for every recipe.
+
+    Calls of another shape round differently, so a picture depends, by less than a grey level
+    nearly everywhere, on how many are drawn with it; never on which ones.
+
+    recipes: they differ in their seeds only or, where there are no controls, also in the words of
+             their prompts; ValueError for others.
+    """
+    first, count = recipes[0], len(recipes)
+    if count == 1:
+        return (draw(pipe, first, plain=False, watch=watch),)
+    if len({shared(recipe) for recipe in recipes}) > 1:
+        raise ValueError(
+            "recipes: they differ in more than their seeds, and without controls their prompts; "
+            "expected recipes that one call can draw"
+        )
+    watch.check()
+    calls = [tuple(range(len(first.prompts)))] if first.is_edit else None
+    images: list[Image] = []
+    maps: list[dict[str, list[NDArray[np.float32] | None]]] = [{} for _ in recipes]
+    warnings: list[str] = []
+    scheduler, run = type(pipe.scheduler).__name__, None
+    for prompts in calls or [(i,) for i in range(len(first.prompts))]:
+        controls = build(first, None if first.is_edit else prompts[0])
+        step = 0 if first.is_edit else prompts[0]
+        with carrying(pipe, controls) as said:
+            scheduler = type(pipe.scheduler).__name__
+            if not controls:
+                texts = [recipe.prompts[prompts[0]] for recipe in recipes]
+                seeds = [recipe.seed + step for recipe in recipes]
+                images += _call(pipe, first, texts, seeds, watch)
+            else:
+                with attach(pipe, controls) as run:
+                    texts = [first.prompts[p] for p in prompts]
+                    seeds = [recipe.seed + step for recipe in recipes] * len(prompts)
+                    images += _call(pipe, first, texts, seeds, watch, each=count)
+                for number, p in enumerate(prompts):
+                    for place, into in enumerate(maps):
+                        _collect(into, run.maps, number, p, len(first.prompts), image=place)
+        warnings += said
+    return tuple(
+        Drawing(
+            tuple(images[place::count]),
+            (),
+            _frozen(maps[place]),
+            tuple(dict.fromkeys(warnings)),
+            scheduler,
+            0.0,
+            run if first.is_edit else None,
+            place,
+            count,
+            tuple(images),
+        )
+        for place in range(count)
+    )
+
+
+def shared(recipe: Recipe) -> Recipe:
+    """What recipes must have in common to be drawn together."""
+    prompts = recipe.prompts if recipe.controls else ("",) * len(recipe.prompts)
+    return recipe.model_copy(update={"seed": 0, "prompts": prompts})
+
+
 def _draw_edit(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
     controls = build(recipe)
     seeds = [recipe.seed] * len(recipe.prompts)
@@ -141,8 +210,14 @@ def _draw_each(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawi
 
 
 def _call(
-    pipe: Any, recipe: Recipe, prompts: Sequence[str], seeds: Sequence[int], watch: Watch
+    pipe: Any,
+    recipe: Recipe,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    watch: Watch,
+    each: int = 1,
 ) -> list[Image]:
+    """seeds: one a picture, prompt by prompt.    each: pictures of a prompt."""
     assert recipe.size is not None
     height, width = recipe.size
     one = len(prompts) == 1
@@ -154,7 +229,8 @@ def _call(
         guidance_scale=recipe.guidance,
         height=height,
         width=width,
-        generator=generators[0] if one else generators,
+        num_images_per_prompt=each,
+        generator=generators[0] if len(seeds) == 1 else generators,
         callback_on_step_end=watch,
     ).images
     return images
@@ -166,13 +242,14 @@ def _collect(
     prompt: int,
     picture: int,
     count: int,
+    image: int = 0,
 ) -> None:
     """Puts the maps of a prompt where its picture's are; the finest grid of each word."""
     for number, word in maps.words:
         if number != prompt:
             continue
         grid = next(g for g in maps.grids if _has(maps, word, prompt, g))
-        heat = maps.get(word, prompt=prompt, grid=grid).float().cpu().numpy()
+        heat = maps.get(word, prompt=prompt, image=image, grid=grid).float().cpu().numpy()
         into.setdefault(word, [None] * count)[picture] = heat
 
 

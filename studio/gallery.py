@@ -29,7 +29,7 @@ from .result import Result
 from .run_sheet import run_sheet
 from .stored import KEY, Stored, read_stored
 
-__all__ = ["Gallery", "slug", "versions", "write_png"]
+__all__ = ["Gallery", "png_texts", "slug", "versions", "write_png"]
 
 T = TypeVar("T")
 
@@ -144,19 +144,7 @@ class Gallery:
         prompt, seed = recipe.prompts[index], _seed(recipe, index)
         tail = "-plain" if role == "plain" else ""
         path = day / f"{at:06d}-{seed}-{slug(prompt)}-{of.digest}{tail}.png"
-        record = {
-            "recipe": recipe.model_dump(mode="json"),
-            "index": index,
-            "role": role,
-            "run": of.digest,
-            "number": at,
-            "versions": versions(),
-            "made": dict(result.made),
-        }
-        info = PngInfo()
-        info.add_itxt("parameters", _parameters(recipe, index, image.size, result.made))
-        info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
-        write_png(image, path, info)
+        write_png(image, path, png_texts(image, recipe, index, role, result.made, of.digest, at))
         size = (image.height, image.width)
         created = path.stat().st_mtime
         return Entry(path, created, of.digest, at, role, prompt, recipe.model, seed, size)
@@ -168,6 +156,34 @@ class Gallery:
         except sqlite3.DatabaseError:
             self.rebuild()
             return act()
+
+
+def png_texts(
+    image: Image.Image,
+    recipe: Recipe,
+    index: int,
+    role: str,
+    made: Mapping[str, str],
+    run: str,
+    number: int,
+) -> PngInfo:
+    """What a picture carries: its recipe and place as JSON, and what web UIs read.
+
+    run, number: digest of the recipe it was drawn for, and its place among those pictures.
+    """
+    record = {
+        "recipe": recipe.model_dump(mode="json"),
+        "index": index,
+        "role": role,
+        "run": run,
+        "number": number,
+        "versions": versions(),
+        "made": dict(made),
+    }
+    info = PngInfo()
+    info.add_itxt("parameters", _parameters(recipe, index, image.size, made))
+    info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
+    return info
 
 
 def versions() -> dict[str, str]:

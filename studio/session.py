@@ -8,8 +8,8 @@ from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from .device import UnavailableError, choose_device, choose_dtype
-from .drawing import Drawing, Watch, draw
+from .device import OutOfMemoryError, choose_device, choose_dtype
+from .drawing import Drawing, Watch, draw, draw_together
 from .edit_region import edit_region
 from .memory import estimate_bytes, free_bytes
 from .models import Model, describe
@@ -68,6 +68,11 @@ class Session:
     def loaded(self) -> bool:
         """Whether its weights are in memory."""
         return self._pipe is not None
+
+    @property
+    def pipe(self) -> Any:
+        """The warm pipeline, to be left as it was found; None before it is loaded."""
+        return self._pipe
 
     def warm(self, model: str | None = None) -> None:
         """Loads the model, if it is not there yet; the time counts to the next run."""
@@ -142,39 +147,76 @@ class Session:
             watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
             start = perf_counter()
             drawing = draw(pipe, recipe, plain=plain, watch=watch)
-            drawn = perf_counter()
-            verdicts = _judge(drawing.images, recipe.prompts) if about.nouns else None
-            receipts = _receipts(drawing, recipe, verdicts)
-            said = (w for r in receipts for w in r.warnings)
-            warnings = (*drawing.warnings, *warnings_of(pipe, recipe, about), *said)
             timings = {
                 "load": loading,
-                "generate": drawn - start - drawing.plain_seconds,
-                "judge": perf_counter() - drawn,
+                "generate": perf_counter() - start - drawing.plain_seconds,
             }
             if plain:
                 timings["plain"] = drawing.plain_seconds
-            return Result(
-                recipe=recipe,
-                images=drawing.images,
-                plain=drawing.plain,
-                maps=drawing.maps,
-                receipts=receipts,
-                verdicts=verdicts,
-                warnings=tuple(dict.fromkeys(warnings)),
-                timings={name: round(seconds, 3) for name, seconds in timings.items()},
-                made={
-                    "scheduler": drawing.scheduler,
-                    "device": str(pipe.device),
-                    "dtype": str(pipe.dtype).removeprefix("torch."),
-                },
+            return self._result(recipe, drawing, timings)
+
+    def run_together(
+        self,
+        recipes: Sequence[Recipe],
+        *,
+        progress: Progress | None = None,
+        cancel: Callable[[], bool] | None = None,
+    ) -> tuple[Result, ...]:
+        """Draws recipes of one shape in common calls of the pipeline; see `draw_together`.
+
+        Of the seconds each result has its part. Errors as of `run`.
+        """
+        with self._lock:
+            self.warm(recipes[0].model)
+            loading, self._loading = self._loading, 0.0
+            about, count = self._about, len(recipes)
+            assert about is not None
+            recipes = [about.with_size(recipe) for recipe in recipes]
+            self._check_memory(recipes[0], about, count)
+            calls = 1 if recipes[0].is_edit else len(recipes[0].prompts)
+            steps = recipes[0].steps
+            watch = Watch(steps * calls, steps, progress, cancel)
+            start = perf_counter()
+            drawings = draw_together(self._pipe, recipes, watch)
+            spent = perf_counter() - start
+            timings = {"load": loading / count, "generate": spent / count}
+            return tuple(
+                self._result(recipe, drawing, dict(timings))
+                for recipe, drawing in zip(recipes, drawings, strict=True)
             )
 
-    def _check_memory(self, recipe: Recipe, about: Model) -> None:
+    def _result(self, recipe: Recipe, drawing: Drawing, timings: dict[str, float]) -> Result:
+        about, pipe, start = self._about, self._pipe, perf_counter()
+        assert about is not None
+        verdicts = _judge(drawing.images, recipe.prompts) if about.nouns else None
+        receipts = _receipts(drawing, recipe, verdicts)
+        said = (w for r in receipts for w in r.warnings)
+        warnings = (*drawing.warnings, *warnings_of(pipe, recipe, about), *said)
+        timings["judge"] = perf_counter() - start
+        made = {
+            "scheduler": drawing.scheduler,
+            "device": str(pipe.device),
+            "dtype": str(pipe.dtype).removeprefix("torch."),
+        }
+        if drawing.of > 1:
+            made["drawn_together"] = str(drawing.of)
+        return Result(
+            recipe=recipe,
+            images=drawing.images,
+            plain=drawing.plain,
+            maps=drawing.maps,
+            receipts=receipts,
+            verdicts=verdicts,
+            warnings=tuple(dict.fromkeys(warnings)),
+            timings={name: round(seconds, 3) for name, seconds in timings.items()},
+            made=made,
+        )
+
+    def _check_memory(self, recipe: Recipe, about: Model, together: int = 1) -> None:
         device = str(self._pipe.device)
-        needed, free = estimate_bytes(recipe, about, device), free_bytes(device)
+        needed, free = together * estimate_bytes(recipe, about, device), free_bytes(device)
         if free is not None and needed > free:
-            raise UnavailableError(
+            raise OutOfMemoryError(
                 f"memory: this run needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
                 "free; choose a smaller size or fewer prompts in one edit"
             )
@@ -197,12 +239,12 @@ def _receipts(
     drawing: Drawing, recipe: Recipe, verdicts: tuple[Verdict, ...] | None
 ) -> tuple[Receipt, ...]:
     if recipe.is_edit and drawing.run is not None:
-        pixels = drawing.pixels(drawing.images)
+        pixels = drawing.pixels(drawing.every or drawing.images)
         found = []
         for edit in range(1, len(recipe.prompts)):
             scenes = None if verdicts is None else (verdicts[0].scene, verdicts[edit].scene)
             inside = edit_region(recipe, edit, scenes)
-            found.append(drawing.run.receipt(pixels, edit=edit, inside=inside))
+            found.append(drawing.run.receipt(pixels, edit=edit, image=drawing.place, inside=inside))
         return tuple(found)
     pairs = zip(drawing.pixels(drawing.plain), drawing.pixels(drawing.images), strict=False)
     return tuple(compare(plain, picture) for plain, picture in pairs)

@@ -61,7 +61,7 @@ def read_stored(picture: Path | bytes) -> Stored:
     return Stored(file, None, notes=("the picture carries no recipe",))
 
 
-def read_json(text: str, name: str) -> Any:
+def read_json(text: str, name: str, *, most_keys: int = _KEYS) -> Any:
     """JSON without the ways in which it can hurt: depth, width, double keys, numbers that are none.
 
     ValueError that begins with `name`.
@@ -76,8 +76,8 @@ def read_json(text: str, name: str) -> Any:
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in found}) < len(found):
             raise ValueError("has a key twice")
-        if len(found) > _KEYS:
-            raise ValueError(f"has {len(found)} keys in one place; expected at most {_KEYS}")
+        if len(found) > most_keys:
+            raise ValueError(f"has {len(found)} keys in one place; expected at most {most_keys}")
         return dict(found)
 
     def constant(found: str) -> Any:
