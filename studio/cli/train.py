@@ -18,6 +18,7 @@ class Phase(StrEnum):
     """Parts of a training, as in `emoji.train.pictures`, which costs a second to import."""
 
     close_ups = "close-ups"
+    mixed = "mixed"
     simple = "simple"
     everything = "everything"
 
@@ -26,6 +27,7 @@ class Trainee(StrEnum):
     """What can be trained."""
 
     emoji_sd = "emoji-sd"
+    emoji_flux = "emoji-flux"
     judge = "judge"
 
 
@@ -42,17 +44,24 @@ def train(
         int | None, typer.Option(min=1, help="CPU threads; default: torch's own choice.")
     ] = None,
     nouns: Annotated[
-        str, typer.Option(metavar="core|all|a,b,…", help="emoji-sd: the nouns it learns.")
+        str, typer.Option(metavar="core|all|a,b,…", help="Image models: the nouns it learns.")
     ] = "core",
     fresh_autoencoder: Annotated[
-        bool, typer.Option("--fresh-autoencoder", help="emoji-sd: train a new one first.")
+        bool, typer.Option("--fresh-autoencoder", help="Image models: train a new one first.")
     ] = False,
     phase: Annotated[
-        Phase, typer.Option(help="emoji-sd: what it learns from, the easier first.")
+        Phase, typer.Option(help="Image models: what it learns from, the easier first.")
     ] = Phase.everything,
     compile: Annotated[
-        bool, typer.Option("--compile", help="emoji-sd: let torch compile the denoiser.")
+        bool, typer.Option("--compile", help="Image models: let torch compile the denoiser.")
     ] = False,
+    start: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Image models: a finished one to go on from.")
+    ] = None,
+    decay: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Image models: last part, of falling learning rate."),
+    ] = 0.3,
     smoke: Annotated[bool, typer.Option("--smoke", help="Half a minute, to prove it.")] = False,
 ) -> None:
     """Train an embedded model on scenes that the project renders itself."""
@@ -72,5 +81,7 @@ def train(
         fresh_autoencoder=fresh_autoencoder,
         phase=phase.value,
         compile=compile,
+        start=start,
+        decay=decay,
     )
     print(folder)

@@ -10,10 +10,11 @@ from diffusers import StableDiffusionPipeline
 
 from attention_studio.emoji.train.autoencoder import build_autoencoder, normalise, train_autoencoder
 from attention_studio.emoji.train.card import card_of, read_card, write_card
-from attention_studio.emoji.train.emoji_sd import build_emoji_sd, save_emoji_sd, train_emoji_sd
+from attention_studio.emoji.train.emoji_sd import build_emoji_sd, train_emoji_sd
 from attention_studio.emoji.train.loop import Budget, trained_so_far
 from attention_studio.emoji.train.optimizer import Optimizer
 from attention_studio.emoji.train.run import run
+from attention_studio.emoji.train.save import save_pipeline
 from attention_studio.emoji.train.tokenizer import build_tokenizer, words
 
 
@@ -48,7 +49,7 @@ def test_emoji_sd_trains_resumes_and_loads_as_a_stock_pipeline(tmp_path: Path) -
     assert second.pictures > first.pictures == 4 * first.steps
     assert trained_so_far(budget) == second
     folder = tmp_path / "emoji-sd"
-    save_emoji_sd(pipe, folder)
+    save_pipeline(pipe, folder)
     write_card(card_of("emoji-sd", "1", 64, ("cat",), budget, second), folder)
     assert read_card(folder).pictures_seen == second.pictures
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

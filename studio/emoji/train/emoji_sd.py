@@ -7,8 +7,8 @@ ours: cross- and self-attention at 16 x 16 and 8 x 8 of the 32 x 32 latents.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,9 +21,9 @@ from .loop import Budget, Trained, fit
 from .pictures import Phase
 from .pool import Feed
 from .precision import autocast
-from .tokenizer import WIDTH, build_text_encoder, build_tokenizer
+from .tokenizer import WIDTH, build_text_encoder, build_tokenizer, token_ids
 
-__all__ = ["build_emoji_sd", "draw_timesteps", "save_emoji_sd", "train_emoji_sd"]
+__all__ = ["build_emoji_sd", "draw_timesteps", "train_emoji_sd"]
 
 _UNIFORM = 0.2  # of the timesteps are drawn evenly, so that none is forgotten
 
@@ -92,7 +92,7 @@ def train_emoji_sd(
     pipe.unet.set_attn_processor(AttnProcessor())
     denoise = torch.compile(pipe.unet) if compile else pipe.unet
     alphas = pipe.scheduler.alphas_cumprod.to(budget.device)
-    feed = Feed(vae, pipe.tokenizer, nouns, budget, phase)
+    feed = Feed(vae, partial(token_ids, pipe.tokenizer), nouns, budget, phase)
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = feed.batch(step)
@@ -123,18 +123,3 @@ def draw_timesteps(alphas: Tensor, count: int) -> Tensor:
     t = torch.searchsorted(-snr, -wanted).clamp_max(len(alphas) - 1)
     evenly = torch.randint(0, len(alphas), (count,), device=alphas.device)
     return torch.where(torch.rand(count, device=alphas.device) < _UNIFORM, evenly, t)
-
-
-def save_emoji_sd(pipe: StableDiffusionPipeline, folder: Path) -> None:
-    """Write a diffusers folder with bf16 weights that plain `from_pretrained` loads as fp32."""
-    for part in (pipe.unet, pipe.vae, pipe.text_encoder):
-        part.to(torch.bfloat16)
-    pipe.save_pretrained(folder)
-    for config in folder.glob("*/config.json"):
-        facts = json.loads(config.read_text())
-        facts.pop("_name_or_path", None)  # the path of this machine
-        if config.parent.name == "text_encoder":
-            # transformers takes the stored type unless the config names another, diffusers takes
-            # fp32: without this the two would meet in one picture.
-            facts["dtype"] = "float32"
-        config.write_text(json.dumps(facts, indent=2) + "\n")

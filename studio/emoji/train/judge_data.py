@@ -34,7 +34,7 @@ _CROP_PX = 64
 _STYLED = 0.25
 _EMPTY = 0.03  # places without any thing
 BROKEN = 0.35
-_ENCODED = 0.3  # the part that goes through the autoencoder
+_ENCODED = 0.6  # the part that goes through the autoencoder
 _LATENT_NOISE = 0.35  # up to this a thing still counts
 _RUINED_NOISE = (1.0, 1.8)  # here it no longer does
 

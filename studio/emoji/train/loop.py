@@ -134,11 +134,16 @@ def _add(before: Trained, steps: int, budget: Budget, seconds: float, loss: floa
 
 def _save(model: nn.Module, average: dict[str, Tensor], file: Path, done: Trained) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items()}
-    tensors |= {f"ema.{k}": v.contiguous() for k, v in average.items()}
+    # Copies, since a safetensors file takes no tied weights.
+    tensors = {f"model.{k}": _copy(v) for k, v in model.state_dict().items()}
+    tensors |= {f"ema.{k}": _copy(v) for k, v in average.items()}
     part = file.with_suffix(".part")
     save_file(tensors, part, metadata={"trained": json.dumps(vars(done))})
     part.replace(file)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _restore(model: nn.Module, average: dict[str, Tensor], file: Path) -> None:

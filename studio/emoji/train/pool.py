@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from .loop import Budget, trained_so_far
 from .pictures import MIXED, Phase, captioned, to_model
 from .precision import autocast
 from .tokenizer import FILLERS, PREFIXES
 
-__all__ = ["Feed", "Pool"]
+__all__ = ["Feed", "Pool", "Tokenize"]
+
+Tokenize = Callable[[list[str]], Tensor]
+"""Captions to token ids `[B, T]`."""
 
 _CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)
 _SIZE = 3072  # latents in memory
@@ -29,12 +31,12 @@ class Pool:
     def __init__(
         self,
         vae: AutoencoderKL,
-        tokenizer: CLIPTokenizer,
+        tokenize: Tokenize,
         nouns: Sequence[str],
         budget: Budget,
         phase: Phase,
     ) -> None:
-        self.vae, self.tokenizer, self.device = vae, tokenizer, budget.device
+        self.vae, self.tokenize, self.device = vae, tokenize, budget.device
         self.batch_size = budget.batch
         # A resumed run must not see the first scenes again.
         seeds = (budget.seed, trained_so_far(budget).pictures)
@@ -53,7 +55,7 @@ class Pool:
         pick = torch.from_numpy(self.rng.integers(filled, size=self.batch_size))
         tokens = self.tokens[pick]
         dropped = torch.from_numpy(self.rng.random(self.batch_size) < _CAPTION_DROPOUT)
-        tokens[dropped] = self._tokens([""])[0]
+        tokens[dropped] = self.tokenize([""])[0]
         return self.latents[pick].to(self.device), tokens.to(self.device)
 
     def _add(self, latents: Tensor, tokens: Tensor) -> None:
@@ -68,7 +70,7 @@ class Pool:
         with autocast(self.device):
             latents = self.vae.encode(images).latent_dist.mode().float().cpu()
         captions = [self._reworded(caption) for caption, _ in drawn]
-        return latents * self.vae.config.scaling_factor, self._tokens(captions)
+        return latents * self.vae.config.scaling_factor, self.tokenize(captions)
 
     def _reworded(self, caption: str) -> str:
         """Now and then words that mean nothing here, so that users' prompts may hold them too."""
@@ -78,11 +80,6 @@ class Pool:
             caption = caption.replace("a ", f"a {self.rng.choice(FILLERS)} ", 1)
         return caption
 
-    def _tokens(self, captions: list[str]) -> Tensor:
-        return self.tokenizer(
-            captions, padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
-
 
 class Feed:
     """The pool of a phase; in the mixed phase two, of close-ups and of simple scenes in turn."""
@@ -90,13 +87,13 @@ class Feed:
     def __init__(
         self,
         vae: AutoencoderKL,
-        tokenizer: CLIPTokenizer,
+        tokenize: Tokenize,
         nouns: Sequence[str],
         budget: Budget,
         phase: Phase,
     ) -> None:
         phases = MIXED if phase is Phase.mixed else {phase: 1}
-        pools = {part: Pool(vae, tokenizer, nouns, budget, part) for part in phases}
+        pools = {part: Pool(vae, tokenize, nouns, budget, part) for part in phases}
         self.turns = [pools[part] for part, times in phases.items() for _ in range(times)]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:

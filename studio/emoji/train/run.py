@@ -11,13 +11,16 @@ from diffusers import AutoencoderKL
 from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
 from .autoencoder import train_autoencoder
 from .card import card_of, write_card
-from .emoji_sd import save_emoji_sd, train_emoji_sd
+from .emoji_flux import train_emoji_flux
+from .emoji_sd import train_emoji_sd
 from .loop import Budget
 from .pictures import Phase
+from .save import save_pipeline
 
 __all__ = ["MODELS", "packaged_autoencoder", "run"]
 
-MODELS = ("emoji-sd", "judge")
+MODELS = ("emoji-sd", "emoji-flux", "judge")
+_IMAGE_MODELS = {"emoji-sd": train_emoji_sd, "emoji-flux": train_emoji_flux}
 EMBEDDED = Path(__file__).parent.parent / "weights"
 _VERSION = "1"
 
@@ -35,11 +38,16 @@ def run(
     fresh_autoencoder: bool = False,
     phase: str = Phase.everything,
     compile: bool = False,
+    start: Path | None = None,
+    decay: float = 0.3,
 ) -> Path:
     """Train a model for `minutes` and return the folder that holds it, `out / name`.
 
-    An interrupted run goes on from the checkpoints in `out` unless `resume` is False. `emoji-sd`
-    uses the packaged autoencoder; with `fresh_autoencoder` a sixth of the time trains a new one.
+    An interrupted run goes on from the checkpoints in `out` unless `resume` is False. The image
+    models use the packaged autoencoder; with `fresh_autoencoder` a sixth of the time trains a new
+    one.
+    start: folder of a finished image model to go on from, when there is no checkpoint.
+    decay: the last part of an image model's time, in which the learning rate falls to zero.
     """
     if name not in MODELS:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(MODELS)}")
@@ -65,9 +73,12 @@ def run(
         budget = replace(budget, minutes=minutes * 5 / 6)
     else:
         vae = packaged_autoencoder()
-    budget = replace(budget, batch=32, learning_rate=8e-4, warmup_steps=200)
-    pipe, done = train_emoji_sd(budget, vae, nouns=nouns, phase=Phase(phase), compile=compile)
-    save_emoji_sd(pipe, folder)
+    # ours: small batches and a short average, as suits runs of some thousand steps.
+    budget = replace(budget, batch=16, learning_rate=6e-4, warmup_steps=60, decay=decay, ema=0.99)
+    pipe, done = _IMAGE_MODELS[name](
+        budget, vae, nouns=nouns, start=start, phase=Phase(phase), compile=compile
+    )
+    save_pipeline(pipe, folder)
     write_card(card_of(name, _VERSION, vae.config.sample_size, nouns, budget, done), folder)
     return folder
 

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, PreTrainedTokenizerBase
 
 from ..words import BACKGROUNDS, COLOURS, GLYPHS, RELATIONS, SIZES, STYLES
 
-__all__ = ["FILLERS", "PREFIXES", "build_text_encoder", "build_tokenizer", "words"]
+__all__ = [
+    "FILLERS",
+    "MAX_TOKENS",
+    "PREFIXES",
+    "WIDTH",
+    "build_text_encoder",
+    "build_tokenizer",
+    "token_ids",
+    "words",
+]
 
 MAX_TOKENS = 48
 WIDTH = 160
@@ -70,6 +80,18 @@ def build_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
             pad_token_id=tokenizer.pad_token_id,
         )
     )
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, captions: list[str]) -> Tensor:
+    """Ids `[B, T]`, cut or padded to all positions of the tokenizer."""
+    ids: Tensor = tokenizer(
+        captions,
+        padding="max_length",
+        truncation=True,
+        max_length=MAX_TOKENS,
+        return_tensors="pt",
+    ).input_ids
+    return ids
 
 
 def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
