@@ -51,7 +51,7 @@ class Claims:
                 return None
             row = records.one(
                 "UPDATE jobs SET state = 'running', worker = ?, lease = ?, tries = tries + 1, "
-                "started = ?, done = 0, total = 0 WHERE id = ? RETURNING *",
+                "started = ?, done = 0, total = 0, result = NULL WHERE id = ? RETURNING *",
                 *(self.worker, now + self.lease_s, now, found["first"]),
             )
             records.change(
@@ -67,6 +67,10 @@ class Claims:
     def progress(self, job: int, done: int, total: int) -> None:
         """So many of so many steps are done."""
         self._set("done = ?, total = ?", job, done, total)
+
+    def so_far(self, job: int, result: Mapping[str, Any]) -> None:
+        """What there is of the result already."""
+        self._set("result = ?", job, canonical(result))
 
     def preview(self, job: int, picture: bytes) -> None:
         """How it looks so far: an encoded picture."""
@@ -96,7 +100,11 @@ class Claims:
         """It was cancelled, and the work on it has stopped."""
         self._records.end(job, State.cancelled, self.worker)
 
-    def _set(self, what: str, job: int, *values: float) -> None:
+    def put_back(self, job: int) -> None:
+        """Somebody else shall do it: this worker has to go."""
+        self._set("state = 'waiting', worker = NULL, lease = NULL, tries = tries - 1", job)
+
+    def _set(self, what: str, job: int, *values: float | str) -> None:
         where = "WHERE id = ? AND worker = ? AND state = 'running'"
         self._records.change(f"UPDATE jobs SET {what} {where}", *values, job, self.worker)
 

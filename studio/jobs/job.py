@@ -35,7 +35,7 @@ class Job:
     recipe:  JSON object; options: JSON object of what is no part of the recipe (`plain`, …).
     tries:   times a worker took it.
     done, total: steps; total is 0 until the first is reported.
-    result:  what its runner returned; None unless done.
+    result:  what its runner returned; of a job that is not done, what there is of it.
     error:   one sentence; None unless failed.
     asked, started, ended: Unix seconds.
     """

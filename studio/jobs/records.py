@@ -78,8 +78,8 @@ class Records:
         """End a job; with `worker`, only when it is still that worker's."""
         with self.transaction():
             ended = self.change(
-                "UPDATE jobs SET state = ?, result = ?, error = ?, ended = ?, worker = NULL, "
-                "lease = NULL WHERE id = ? AND state IN ('waiting', 'running') "
+                "UPDATE jobs SET state = ?, result = COALESCE(?, result), error = ?, ended = ?, "
+                "worker = NULL, lease = NULL WHERE id = ? AND state IN ('waiting', 'running') "
                 "AND (?6 IS NULL OR worker = ?6)",
                 *(state, result, error, self.clock(), job, worker),
             )

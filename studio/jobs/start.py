@@ -1,17 +1,22 @@
 """Starts the one worker of a device: a thread or a child process, as the caller says.
 
 A child process keeps a crash of the device's driver and the load of sampling away from its parent,
-and is started again. It leaves Ctrl-C to its parent, and ends with it, after the job at hand.
+and is started again. It works at a low priority, so that the pages of an app react, and leaves
+Ctrl-C to its parent. Told to stop it ends after the job at hand; terminated, or when its parent is
+gone, within a step, and puts the job back.
 """
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import sys
 import time
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 from .journal import Journal
 from .work import LEASE_S, MakeRunner, work
@@ -19,6 +24,8 @@ from .work import LEASE_S, MakeRunner, work
 __all__ = ["Worker", "start_worker"]
 
 _WATCH_S = 0.25
+_NICE = 10
+_ENOUGH = "enough"
 
 
 class Worker:
@@ -75,28 +82,43 @@ def _child(folder: Path, make_runner: MakeRunner, device: str, lease_s: float, s
     spawn = multiprocessing.get_context("spawn")
     wait_s = 1.0
     while not stop.is_set():
-        enough = spawn.Event()
+        theirs, ours = spawn.Pipe(duplex=False)
         child = spawn.Process(
-            target=_in_child, args=(folder, make_runner, device, lease_s, enough), daemon=True
+            target=_in_child, args=(folder, make_runner, device, lease_s, theirs), daemon=True
         )
         child.start()
+        theirs.close()
         begun = time.monotonic()
         while child.is_alive() and not stop.wait(_WATCH_S):
             pass
-        enough.set()
-        child.join()
+        with ours, suppress(OSError):
+            ours.send(_ENOUGH)
+            child.join()
         wait_s = 1.0 if time.monotonic() - begun > 60 else min(2 * wait_s, 30.0)
         stop.wait(wait_s)
 
 
 def _in_child(
-    folder: Path, make_runner: MakeRunner, device: str, lease_s: float, enough: Any
+    folder: Path, make_runner: MakeRunner, device: str, lease_s: float, parent: Connection
 ) -> None:
-    """Work until told to stop, or until the parent is gone."""
+    """Work until told that it is enough, or until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
+    signal.signal(signal.SIGTERM, _leave)
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    enough = Event()
+    Thread(target=_listen, args=(parent, enough), name="ear", daemon=True).start()
+    work(Journal(folder), make_runner, device, stop=enough.is_set, lease_s=lease_s)
 
-    def stop() -> bool:
-        return enough.is_set() or (parent is not None and not parent.is_alive())
 
-    work(Journal(folder), make_runner, device, stop=stop, lease_s=lease_s)
+def _listen(parent: Connection, enough: Event) -> None:
+    try:
+        parent.recv()
+        enough.set()
+    except EOFError:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _leave(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+    sys.exit()

@@ -41,6 +41,10 @@ class Report:
         """So many of so many steps are done."""
         self._claims.progress(self._job, done, total)
 
+    def so_far(self, result: Mapping[str, Any]) -> None:
+        """What there is already of what the runner will return."""
+        self._claims.so_far(self._job, result)
+
     def wants_preview(self) -> bool:
         """Whether the last preview is old enough for a new one to be worth making."""
         return time.monotonic() >= self._next_preview
@@ -104,6 +108,9 @@ def _do(claims: Claims, job: Job, runner: Runner) -> None:
         else:
             _log.info("job %s failed", job.id, exc_info=True)
             claims.fail(job.id, _sentence(error))
+    except BaseException:  # this process is told to go
+        claims.put_back(job.id)
+        raise
     else:
         claims.finish(job.id, result)
     finally:

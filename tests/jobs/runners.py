@@ -29,6 +29,8 @@ def counting(device: str) -> object:
             time.sleep(recipe.get("step_s", 0.0))
             report.progress(step + 1, steps)
             report.preview(b"picture %d" % step)
+            if recipe.get("so_far") == step:
+                report.so_far({"so": "far"})
         return {"name": recipe["name"], "device": device}
 
     return run

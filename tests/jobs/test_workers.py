@@ -165,3 +165,48 @@ def test_a_child_process_that_dies_is_started_again(
     _until(lambda: _state(journal, long) is State.cancelled)
     started.stop(10)
     assert not started.alive
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from attention_studio.jobs import start_worker
+from tests.jobs.runners import counting
+if __name__ == "__main__":
+    start_worker(Path(sys.argv[1]), counting, "fake", apart=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pass
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_child_goes_with_its_parent_and_puts_the_job_back(
+    sent: signal.Signals, tmp_path: Path, root: Path, journal: Journal
+) -> None:
+    job = journal.submit({"name": "long", "steps": 1000, "step_s": 0.05}, {}, "ann").id
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _until(lambda: journal.get(job).done >= 2, 60)
+    parent.send_signal(sent)
+    _until(lambda: _state(journal, job) is State.waiting)
+    _, said = parent.communicate(timeout=20)  # ends when the child too has let go of stderr
+    assert said == ""
+    assert journal.get(job).tries == 0
+
+
+def test_a_result_is_there_before_the_job_is_done(journal: Journal, worker: Worker) -> None:
+    job = journal.submit({"name": "cat", "steps": 200, "step_s": 0.05, "so_far": 1}, {}, "ann").id
+    _until(lambda: journal.get(job).result is not None)
+    assert journal.get(job).state is State.running
+    assert journal.get(job).result == {"so": "far"}
+    journal.cancel(job, "ann")
+    _until(lambda: _state(journal, job) is State.cancelled)
+    assert journal.get(job).result == {"so": "far"}
