@@ -35,7 +35,14 @@ class Card:
 
 
 def card_of(
-    name: str, version: str, image_size: int, nouns: tuple[str, ...], budget: Budget, done: Trained
+    name: str,
+    version: str,
+    image_size: int,
+    nouns: tuple[str, ...],
+    budget: Budget,
+    done: Trained,
+    *,
+    data: str = "endless scenes of emoji world, held-out combinations left out",
 ) -> Card:
     """The card of a run that has just ended."""
     return Card(
@@ -43,7 +50,7 @@ def card_of(
         version=version,
         image_size=image_size,
         nouns=nouns,
-        data="emoji world, endless scenes from the seed, held-out combinations left out",
+        data=data,
         steps_trained=done.steps,
         pictures_seen=done.pictures,
         seconds=round(done.seconds),

@@ -97,5 +97,6 @@ def _judge(budget: Budget, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_judge(net, folder)
     nouns = (*NOUNS, *HELD_OUT_NOUNS)
-    write_card(card_of("judge", _VERSION, 128, nouns, budget, done), folder)
+    data = "scenes of all nouns and combinations, disturbed, broken and through the autoencoder"
+    write_card(card_of("judge", _VERSION, 128, nouns, budget, done, data=data), folder)
     return folder
