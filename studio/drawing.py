@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from .preview import Preview
 
-__all__ = ["Drawing", "Watch", "draw", "draw_together", "shared"]
+__all__ = ["Drawing", "Watch", "draw", "draw_plain", "draw_together", "shared"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +36,9 @@ class Drawing:
     """
 
     images: tuple[Image, ...]
-    plain: tuple[Image, ...]
     maps: Mapping[str, tuple[NDArray[np.float32] | None, ...]]
     warnings: tuple[str, ...]
     scheduler: str
-    plain_seconds: float
     run: Run | None = None
     place: int = 0
     of: int = 1
@@ -90,14 +87,26 @@ class Watch:
             raise Cancelled("the run was cancelled")
 
 
-def draw(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+def draw(pipe: Any, recipe: Recipe, watch: Watch) -> Drawing:
     """All pictures of the recipe, its size being known.
 
     An edit is one call: all its prompts start from the noise of `seed`. In any other run each
     prompt is a call of its own with seed + i, so a picture does not depend on the others.
     """
     watch.check()
-    return (_draw_edit if recipe.is_edit else _draw_each)(pipe, recipe, plain=plain, watch=watch)
+    return (_draw_edit if recipe.is_edit else _draw_each)(pipe, recipe, watch)
+
+
+def draw_plain(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:
+    """Without controls, on the same noise: an edit's edited prompts, else all prompts."""
+    images: list[Image] = []
+    for i, prompt in enumerate(recipe.prompts):
+        if recipe.is_edit and i == 0:
+            continue
+        seed = recipe.seed if recipe.is_edit else recipe.seed + i
+        with carrying(pipe, build(recipe, None if recipe.is_edit else i)):  # its scheduler too
+            images += _call(pipe, recipe, [prompt], [seed], watch)
+    return tuple(images)
 
 
 def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[Drawing, ...]:
@@ -111,7 +120,7 @@ def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[D
     """
     first, count = recipes[0], len(recipes)
     if count == 1:
-        return (draw(pipe, first, plain=False, watch=watch),)
+        return (draw(pipe, first, watch),)
     if len({shared(recipe) for recipe in recipes}) > 1:
         raise ValueError(
             "recipes: they differ in more than their seeds, and without controls their prompts; "
@@ -144,11 +153,9 @@ def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[D
     return tuple(
         Drawing(
             tuple(images[place::count]),
-            (),
             _frozen(maps[place]),
             tuple(dict.fromkeys(warnings)),
             scheduler,
-            0.0,
             run if first.is_edit else None,
             place,
             count,
@@ -164,32 +171,24 @@ def shared(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"seed": 0, "prompts": prompts})
 
 
-def _draw_edit(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+def _draw_edit(pipe: Any, recipe: Recipe, watch: Watch) -> Drawing:
     controls = build(recipe)
     seeds = [recipe.seed] * len(recipe.prompts)
     with carrying(pipe, controls) as said:
         with attach(pipe, controls) as run:
             images = _call(pipe, recipe, recipe.prompts, seeds, watch)
-        start = perf_counter()
-        bare: list[Image] = []
-        if plain:
-            for prompt in recipe.prompts[1:]:
-                bare += _call(pipe, recipe, [prompt], [recipe.seed], watch)
         scheduler = type(pipe.scheduler).__name__
     maps: dict[str, list[NDArray[np.float32] | None]] = {}
     for p in range(len(recipe.prompts)):
         _collect(maps, run.maps, p, p, len(recipe.prompts))
-    return Drawing(
-        tuple(images), tuple(bare), _frozen(maps), said, scheduler, perf_counter() - start, run
-    )
+    return Drawing(tuple(images), _frozen(maps), said, scheduler, run)
 
 
-def _draw_each(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawing:
+def _draw_each(pipe: Any, recipe: Recipe, watch: Watch) -> Drawing:
     images: list[Image] = []
-    bare: list[Image] = []
     maps: dict[str, list[NDArray[np.float32] | None]] = {}
     warnings: list[str] = []
-    spent, scheduler, count = 0.0, type(pipe.scheduler).__name__, len(recipe.prompts)
+    scheduler, count = type(pipe.scheduler).__name__, len(recipe.prompts)
     steering = [build(recipe, i) for i in range(count)]  # every error before the first step
     for i, (prompt, controls) in enumerate(zip(recipe.prompts, steering, strict=True)):
         seeds = [recipe.seed + i]
@@ -201,12 +200,8 @@ def _draw_each(pipe: Any, recipe: Recipe, *, plain: bool, watch: Watch) -> Drawi
                 _collect(maps, run.maps, 0, i, count)
             else:
                 images += _call(pipe, recipe, [prompt], seeds, watch)
-            start = perf_counter()
-            if plain:
-                bare += _call(pipe, recipe, [prompt], seeds, watch)
-            spent += perf_counter() - start
         warnings += said
-    return Drawing(tuple(images), tuple(bare), _frozen(maps), tuple(warnings), scheduler, spent)
+    return Drawing(tuple(images), _frozen(maps), tuple(warnings), scheduler)
 
 
 def _call(

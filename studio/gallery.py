@@ -52,28 +52,41 @@ class Gallery:
         `attention_studio` holds recipe, number and versions as JSON, its text `parameters` what web
         UIs understand.
         """
-        recipe = result.recipe
-        day = self.folder / date.today().isoformat()
-        day.mkdir(parents=True, exist_ok=True)
-        entries = []
-        for i, image in enumerate(result.images):
-            entries.append(self._write(day, image, recipe, i, _role(recipe, i), result))
+        recipe, day = result.recipe, self._today()
+        entries = [
+            self._write(day, image, recipe, i, _role(recipe, i), result)
+            for i, image in enumerate(result.images)
+        ]
+        return self._enter(entries + self._plain(result, day))[: len(entries)]
+
+    def save_plain(self, result: Result) -> tuple[Path, ...]:
+        """Writes only the pictures without controls, beside others of the run saved before."""
+        return self._enter(self._plain(result, self._today()))
+
+    def _plain(self, result: Result, day: Path) -> list[Entry]:
+        recipe, entries = result.recipe, []
         first = len(recipe.prompts) - len(result.plain)
         for i, image in enumerate(result.plain, start=first):
             seed = recipe.seed if recipe.is_edit else recipe.seed + i
             alone = {"prompts": (recipe.prompts[i],), "controls": (), "seed": seed}
             bare = recipe.model_copy(update=alone)
             entries.append(self._write(day, image, bare, 0, "plain", result, run=recipe, number=i))
+        return entries
+
+    def _enter(self, entries: list[Entry]) -> tuple[Path, ...]:
         now = time()  # the same for all, so that a run stays together in its own order
         entries = [replace(entry, created=now) for entry in entries]
         self._safely(lambda: self._index.add(entries))
-        return tuple(entry.path for entry in entries[: len(result.images)])
+        return tuple(entry.path for entry in entries)
+
+    def _today(self) -> Path:
+        day = self.folder / date.today().isoformat()
+        day.mkdir(parents=True, exist_ok=True)
+        return day
 
     def save_sheet(self, result: Result, words: Sequence[str] = ()) -> Path:
         """Writes the sheet of a run beside its pictures, with the heat maps of `words`."""
-        day = self.folder / date.today().isoformat()
-        day.mkdir(parents=True, exist_ok=True)
-        path = day / f"contact-sheet-{result.recipe.digest}.png"
+        path = self._today() / f"contact-sheet-{result.recipe.digest}.png"
         write_png(run_sheet(result, words), path)
         return path
 

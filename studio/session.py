@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import RLock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from .device import OutOfMemoryError, choose_device, choose_dtype
-from .drawing import Drawing, Watch, draw, draw_together
+from .drawing import Drawing, Watch, draw, draw_plain, draw_together
 from .edit_region import edit_region
 from .memory import estimate_bytes, free_bytes
 from .models import Model, describe
@@ -120,6 +121,7 @@ class Session:
         cancel: Callable[[], bool] | None = None,
         preview: Callable[[Image], None] | None = None,
         plain: bool = False,
+        drawn: Callable[[Result], None] | None = None,
     ) -> Result:
         """Draws the recipe's pictures.
 
@@ -127,6 +129,7 @@ class Session:
         cancel:   asked after every step; True ends the run by `processors.Cancelled`.
         preview:  shown a rough picture every few steps, all pictures of a call side by side.
         plain:    also draw without controls, on the same noise.
+        drawn:    given an edit's result before its plain pictures are drawn.
 
         ValueError for what the recipe cannot mean to its model; UnavailableError for what this
         machine cannot do.
@@ -146,14 +149,16 @@ class Session:
             total = recipe.steps * (calls + extra)
             watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
             start = perf_counter()
-            drawing = draw(pipe, recipe, plain=plain, watch=watch)
-            timings = {
-                "load": loading,
-                "generate": perf_counter() - start - drawing.plain_seconds,
-            }
-            if plain:
-                timings["plain"] = drawing.plain_seconds
-            return self._result(recipe, drawing, timings)
+            drawing = draw(pipe, recipe, watch)
+            timings = {"load": loading, "generate": perf_counter() - start}
+            result = self._result(recipe, drawing, timings)
+            if not plain:
+                return result
+            if drawn is not None and recipe.is_edit:
+                drawn(result)
+            start = perf_counter()
+            bare = draw_plain(pipe, recipe, watch)
+            return _beside(result, bare, perf_counter() - start)
 
     def run_together(
         self,
@@ -203,7 +208,6 @@ class Session:
         return Result(
             recipe=recipe,
             images=drawing.images,
-            plain=drawing.plain,
             maps=drawing.maps,
             receipts=receipts,
             verdicts=verdicts,
@@ -246,8 +250,23 @@ def _receipts(
             inside = edit_region(recipe, edit, scenes)
             found.append(drawing.run.receipt(pixels, edit=edit, image=drawing.place, inside=inside))
         return tuple(found)
-    pairs = zip(drawing.pixels(drawing.plain), drawing.pixels(drawing.images), strict=False)
-    return tuple(compare(plain, picture) for plain, picture in pairs)
+    return ()
+
+
+def _beside(result: Result, plain: tuple[Image, ...], seconds: float) -> Result:
+    """The result with its plain pictures; what has no receipt is held against them."""
+    receipts, pixels = result.receipts, Drawing.pixels
+    if not result.recipe.is_edit:
+        pairs = zip(pixels(plain), pixels(result.images), strict=True)
+        receipts = tuple(compare(bare, steered) for bare, steered in pairs)
+    said = (warning for receipt in receipts for warning in receipt.warnings)
+    return replace(
+        result,
+        plain=plain,
+        receipts=receipts,
+        warnings=tuple(dict.fromkeys((*result.warnings, *said))),
+        timings={**result.timings, "plain": round(seconds, 3)},
+    )
 
 
 def _release() -> None:

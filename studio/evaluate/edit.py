@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL.Image import Image
 
-from ..drawing import Watch, draw
+from ..drawing import Watch, draw, draw_plain
 from ..edit_recipe import edit_recipe
 from ..emoji.expect import expect
 from ..emoji.judge import tint_strengths
@@ -107,8 +107,7 @@ def evaluate_edit(
     outcomes: list[Outcome] = []
     for edit in asked:
         recipe = chosen.recipe(edit, steps=steps, guidance=guidance, size=size)
-        found = draw(pipe, recipe, plain=True, watch=watch)
-        drawn.append((*found.images, *found.plain))
+        drawn.append((*draw(pipe, recipe, watch).images, *draw_plain(pipe, recipe, watch)))
         outcomes.append(_judged(edit, drawn[-1], look))
     weighings: list[tuple[Weighing, tuple[Image, ...]]] = [
         weigh(

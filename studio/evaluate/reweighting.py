@@ -73,7 +73,7 @@ def weigh(
             guidance=guidance,
             size=size,
         )
-        pictures[1.0], pictures[weight] = draw(pipe, recipe, plain=False, watch=watch).images
+        pictures[1.0], pictures[weight] = draw(pipe, recipe, watch).images
     images = tuple(pictures[weight] for weight in WEIGHTS)
     (scene,) = look([pictures[1.0]])
     if asked.noun not in scene.nouns:

@@ -47,15 +47,24 @@ class SessionRunner:
             if report.wants_preview():
                 report.preview(_encoded(image))
 
+        gallery, early = self._gallery, dict[str, Any]()
+
+        def drawn(result: Result) -> None:
+            early.update(_summary(result, gallery.save(result), gallery.folder, job.key))
+            report.so_far(early)
+
         result = self._session.run(
             _with_maps(recipe, self._session) if options.get("maps") else recipe,
             progress=report.progress,
             cancel=report.to_stop,
             preview=preview,
             plain=bool(options.get("plain")),
+            drawn=drawn,
         )
-        paths = self._gallery.save(result)
-        return _summary(result, paths, self._gallery.folder, job.key)
+        if early:
+            plain = [_relative(path, gallery.folder) for path in gallery.save_plain(result)]
+            return early | {"plain": plain, "timings": dict(result.timings)}
+        return _summary(result, gallery.save(result), gallery.folder, job.key)
 
 
 def make_session_runner(

@@ -14,6 +14,7 @@ from attention_studio import Recipe, Session, load
 from attention_studio.device import UnavailableError
 from attention_studio.drawing import Watch
 from attention_studio.edit_recipe import edit_recipe as p2p_recipe
+from attention_studio.gallery import Gallery
 from attention_studio.pipelines.prompt_to_prompt import StableDiffusionPromptToPromptPipeline
 from attention_studio.processors import Cancelled
 from attention_studio.result import Result
@@ -70,6 +71,32 @@ def test_plain_pictures_are_stock_pictures(edit_run: Result, session: Session) -
     alone = edit_run.recipe.model_copy(update={"prompts": (DOG,), "controls": ()})
     assert same(session.run(alone).images[0], edit_run.plain[0])
     assert not same(edit_run.images[1], edit_run.plain[0])
+
+
+def test_an_edit_is_shown_before_its_plain_picture(
+    session: Session, edit_run: Result, edit_recipe: Recipe, tmp_path: Path
+) -> None:
+    steps: list[int] = []
+    early: list[tuple[int, Result]] = []
+    whole = session.run(
+        edit_recipe,
+        plain=True,
+        progress=lambda done, _: steps.append(done),
+        drawn=lambda result: early.append((len(steps), result)),
+    )
+    ((after, first),) = early
+    assert (after, len(steps)) == (edit_recipe.steps, 2 * edit_recipe.steps)
+    assert first.plain == ()
+    assert (first.images, first.receipts, first.maps) == (whole.images, whole.receipts, whole.maps)
+    assert same(whole.plain[0], edit_run.plain[0])
+
+    at_once, in_turn = Gallery(tmp_path / "a"), Gallery(tmp_path / "b")
+    assert len(at_once.save(whole)) == len(in_turn.save(first)) == 2
+    assert len(in_turn.save_plain(whole)) == 1
+    names = [{path.name for path in g.folder.rglob("*.png")} for g in (at_once, in_turn)]
+    assert names[0] == names[1]
+    listed = [[(e.run, e.index, e.role) for e in g.newest(plain=True)] for g in (at_once, in_turn)]
+    assert sorted(listed[0]) == sorted(listed[1])
 
 
 def test_a_run_leaves_the_pipeline_stock(session: Session, edit_recipe: Recipe) -> None:
