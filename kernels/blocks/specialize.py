@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..ahead import Specialization
 from . import triton as forward
 from .backward import triton as backward
@@ -39,20 +37,29 @@ def attention(
     disc: bool = False,
     bits: bool = False,
     bias: bool = False,
-) -> Specialization:
-    """One pass; what the flags mean stands in `launch.constants`."""
+) -> list[Specialization]:
+    """The launches of one pass; what the flags mean stands in `launch.constants`."""
     chosen = setting(kind, head_dim, 4 if dtype == "fp32" else 2, near, arch)
     tiles = "/".join(f"{height}x{width}" for height, width in (chosen.own, chosen.other))
     marks = (("pooled", second), ("bias", bias))
     words = [prefix, kind, dtype, f"d{head_dim}", tiles, *(word for word, on in marks if on)]
-    name = " ".join([*words, f"on {arch}"])
     given = constants(head_dim, chosen, (ranges, second), (disc, bits), bias)
-    rows = chosen.own[0] * chosen.own[1]
-    spec = _specialization(
-        name, PASSES[kind], {**given, "bias_n": 1}, dtype, (arch,), chosen.warps, chosen.stages[1]
-    )
-    # wgmma takes 64 rows of 16 bits; where a tile has fewer, mma is all one can ask for.
-    return replace(spec, attention=dtype != "fp32" and (arch < 90 or rows >= 64))
+    made = []
+    for which in chosen.launches(kind):
+        sums = [name.lower() for name, on in which.items() if on and chosen.apart]
+        made.append(
+            _specialization(
+                " ".join([*words, *sums, f"on {arch}"]),
+                PASSES[kind],
+                {**given, **which, "bias_n": 1},
+                dtype,
+                (arch,),
+                chosen.warps,
+                chosen.stages[1],
+                attention=dtype != "fp32",
+            )
+        )
+    return made
 
 
 def around(head_dim: int, dtype: str) -> list[Specialization]:
@@ -74,6 +81,8 @@ def _specialization(
     arches: tuple[int, ...],
     warps: int,
     stages: int,
+    *,
+    attention: bool = False,
 ) -> Specialization:
     names: list[str] = kernel.arg_names  # type: ignore[attr-defined]
     strides = {f"{x}_{axis}" for x in TYPED for axis in "bhn"}
@@ -91,6 +100,6 @@ def _specialization(
         divisible=tuple(x for x in names if kinds[x][0] == "*" or x in strides),
         num_warps=warps,
         num_stages=stages,
-        attention=False,
+        attention=attention,
         arches=arches,
     )

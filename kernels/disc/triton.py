@@ -61,11 +61,12 @@ def specializations() -> list[Specialization]:
             cases |= {(128, "bf16", True, True), (64, "fp32", False, False)}
             cases |= {(128, "fp32", False, False)}
             made = [
-                specialize.attention(
+                spec
+                for D, dtype, near, more in sorted(cases)
+                for spec in specialize.attention(
                     *("disc", kind, D, dtype, arch),
                     near=near, ranges=True, second=more, disc=True, bias=more,
                 )
-                for D, dtype, near, more in sorted(cases)
             ]  # fmt: skip
             found += {spec.name: spec for spec in made}.values()  # near and far may be the same
     return found + specialize.around(128, "bf16")

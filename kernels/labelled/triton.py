@@ -72,11 +72,12 @@ def specializations() -> list[Specialization]:
     """D 64 and 128 in bf16, and 128 with discs and a bias."""
     cases = ((64, False), (128, False), (128, True))
     return [
-        specialize.attention(
-            *("discs and labels" if more else "labelled", kind, D, "bf16", arch),
-            near=True, bits=True, disc=more, bias=more,
-        )
+        spec
         for arch in (90, 80)
         for kind in specialize.PASSES
         for D, more in cases
+        for spec in specialize.attention(
+            *("discs and labels" if more else "labelled", kind, D, "bf16", arch),
+            near=True, bits=True, disc=more, bias=more,
+        )
     ]  # fmt: skip

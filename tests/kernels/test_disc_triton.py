@@ -26,6 +26,7 @@ CASES = {  # layout, B, H, D, with bias
     "no text, pooled, padded channels": (
         DiscLayout.of([(0, 5, 18)], (0, 0), 2.5, (90, 6)), 1, 1, 40, False,
     ),
+    "dK and dV in a launch each": (DiscLayout.of([(3, 5, 18)], (0, 3), 3), 1, 1, 200, True),
     "whole tiles": (DiscLayout.of([(3, 17, 21)], (0, 3), 23), 1, 1, 64, False),
 }  # fmt: skip
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 4e-2}

@@ -109,7 +109,9 @@ def key_gradients(
         *(H, B * H, N, S, owners, plan.split, parts),
         *(given.scale * LOG2E, float(rule.limit or 0), given.scale),
     )
-    run(kernels.key_kernel, (programs,), read, launched(q, setting, plan, rule, given.bias))
+    options = launched(q, setting, plan, rule, given.bias)
+    for which in setting.launches("key"):
+        run(kernels.key_kernel, (programs,), read, {**options, **which})
     _add_up(part_k, dk, plan, rows)
     _add_up(part_v, dv, plan, rows)
     if given.bias is None:

@@ -200,26 +200,29 @@ def query_kernel(
 
 @triton.jit
 def _key_step(s, queries, up, values, lse2, delta, dk, dv, dbias, scale, bias,
+              DK: tl.constexpr, DV: tl.constexpr,
               BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """dK, dV, dbias from raw scores [keys, queries] of a block of queries."""
     if BIAS:
         p = tl.exp2(tl.fma(s, scale, bias[:, None] - lse2[None, :]))
     else:
         p = tl.exp2(tl.fma(s, scale, -lse2[None, :]))
-    dv = tl.dot(p.to(up.dtype), up, dv, input_precision=PRECISION)
-    dp = tl.dot(values, tl.trans(up), input_precision=PRECISION)
-    ds = p * (dp - delta[None, :])
-    if BIAS:
-        dbias += tl.sum(ds, 1)
-    dk = tl.dot(ds.to(queries.dtype), queries, dk, input_precision=PRECISION)
+    if DV:
+        dv = tl.dot(p.to(up.dtype), up, dv, input_precision=PRECISION)
+    if DK:
+        dp = tl.dot(values, tl.trans(up), input_precision=PRECISION)
+        ds = p * (dp - delta[None, :])
+        if BIAS:
+            dbias += tl.sum(ds, 1)
+        dk = tl.dot(ds.to(queries.dtype), queries, dk, input_precision=PRECISION)
     return dk, dv, dbias
 
 
 @triton.jit
 def _key_range(keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, dk, dv, dbias,
                scale, bias, D: tl.constexpr, BLOCK_D: tl.constexpr, RUN: tl.constexpr,
-               STAGES: tl.constexpr, BIAS: tl.constexpr, PRECISION: tl.constexpr,
-               EMULATE: tl.constexpr):  # fmt: skip
+               STAGES: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr, BIAS: tl.constexpr,
+               PRECISION: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
     """dK, dV, dbias from queries start … stop, which all see these keys."""
     n = tl.arange(0, RUN)
     even = start + (stop - start) // RUN * RUN
@@ -231,7 +234,7 @@ def _key_range(keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, dk,
         delta_row = tl.load(delta + token)
         s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
         dk, dv, dbias = _key_step(s, query, up, values, lse_row, delta_row, dk, dv, dbias,
-                                  scale, bias, BIAS, PRECISION)  # fmt: skip
+                                  scale, bias, DK, DV, BIAS, PRECISION)  # fmt: skip
     for at in tl.range(even, stop, RUN, num_stages=1):
         token = at + n
         exists = token < stop
@@ -241,7 +244,7 @@ def _key_range(keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, dk,
         delta_row = tl.load(delta + token, mask=exists, other=0.0)
         s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
         dk, dv, dbias = _key_step(s, query, up, values, lse_row, delta_row, dk, dv, dbias,
-                                  scale, bias, BIAS, PRECISION)  # fmt: skip
+                                  scale, bias, DK, DV, BIAS, PRECISION)  # fmt: skip
     return dk, dv, dbias
 
 
@@ -256,9 +259,10 @@ def key_kernel(
     TH: tl.constexpr, TW: tl.constexpr, RUN: tl.constexpr,
     RUN_STAGES: tl.constexpr, TILE_STAGES: tl.constexpr,
     RANGES: tl.constexpr, SECOND: tl.constexpr, DISC: tl.constexpr, BITS: tl.constexpr,
+    DK: tl.constexpr, DV: tl.constexpr,
     BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
-    """dK, dV and dbias [B, H, total] of one tile of keys; the other tiles are queries."""
+    """If DK dK and dbias [B, H, total], if DV dV of one tile of keys; the others are queries."""
     owner, head, part = job_of(owners, runs, parts, batch_heads, RANGES)
     batch = (head // heads).to(tl.int64)
     which = (head % heads).to(tl.int64)
@@ -285,7 +289,7 @@ def key_kernel(
             start, stop = share(start, stop, part, parts, RUN)
         acc_k, acc_v, acc_b = _key_range(
             keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, acc_k, acc_v, acc_b,
-            scale, b, D, BLOCK_D, RUN, RUN_STAGES, BIAS, PRECISION, EMULATE)  # fmt: skip
+            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV, BIAS, PRECISION, EMULATE)  # fmt: skip
 
     first = tl.load(job)
     middle = tl.load(job + 1)
@@ -303,7 +307,8 @@ def key_kernel(
         delta_row = tl.load(delta + cell)
         s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
         acc_k, acc_v, acc_b = _key_step(s, query, up, values, lse_row, delta_row,
-                                        acc_k, acc_v, acc_b, scale, b, BIAS, PRECISION)  # fmt: skip
+                                        acc_k, acc_v, acc_b, scale, b,
+                                        DK, DV, BIAS, PRECISION)  # fmt: skip
         token_q, y_q, x_q, width_q, end_q = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
@@ -326,7 +331,8 @@ def key_kernel(
             group = tl.load(see + batch * see_b + cell, mask=exists, other=0)
             s = tl.where((bits[:, None] & group[None, :]) != 0, s, HIDDEN)
         acc_k, acc_v, acc_b = _key_step(s, query, up, values, lse_row, delta_row,
-                                        acc_k, acc_v, acc_b, scale, b, BIAS, PRECISION)  # fmt: skip
+                                        acc_k, acc_v, acc_b, scale, b,
+                                        DK, DV, BIAS, PRECISION)  # fmt: skip
         token_q, y_q, x_q, width_q, end_q = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
@@ -337,21 +343,26 @@ def key_kernel(
             start, stop = share(start, stop, part, parts, RUN)
         acc_k, acc_v, acc_b = _key_range(
             keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, acc_k, acc_v, acc_b,
-            scale, b, D, BLOCK_D, RUN, RUN_STAGES, BIAS, PRECISION, EMULATE)  # fmt: skip
+            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV, BIAS, PRECISION, EMULATE)  # fmt: skip
 
     acc_k *= slope
     column = tl.arange(0, BLOCK_D)
     if owner < runs:
         slot = ((part * batch_heads + head).to(tl.int64) * runs + owner) * (OH * OW) + m
-        tl.store(part_dk + slot[:, None] * BLOCK_D + column[None, :], acc_k)
-        tl.store(part_dv + slot[:, None] * BLOCK_D + column[None, :], acc_v)
-        if BIAS:
-            tl.store(part_dbias + slot, acc_b)
+        to = slot[:, None] * BLOCK_D + column[None, :]
+        if DK:
+            tl.store(part_dk + to, acc_k)
+            if BIAS:
+                tl.store(part_dbias + slot, acc_b)
+        if DV:
+            tl.store(part_dv + to, acc_v)
     else:
         mask = there[:, None] & (column < D)[None, :]
-        at_k = batch * dk_b + which * dk_h + row.to(tl.int64)[:, None] * dk_n + column[None, :]
-        at_v = batch * dv_b + which * dv_h + row.to(tl.int64)[:, None] * dv_n + column[None, :]
-        tl.store(dk + at_k, acc_k.to(dk.dtype.element_ty), mask=mask)
-        tl.store(dv + at_v, acc_v.to(dv.dtype.element_ty), mask=mask)
-        if BIAS:
-            tl.store(dbias + head.to(tl.int64) * total + row, acc_b, mask=there)
+        if DK:
+            to = batch * dk_b + which * dk_h + row.to(tl.int64)[:, None] * dk_n + column[None, :]
+            tl.store(dk + to, acc_k.to(dk.dtype.element_ty), mask=mask)
+            if BIAS:
+                tl.store(dbias + head.to(tl.int64) * total + row, acc_b, mask=there)
+        if DV:
+            to = batch * dv_b + which * dv_h + row.to(tl.int64)[:, None] * dv_n + column[None, :]
+            tl.store(dv + to, acc_v.to(dv.dtype.element_ty), mask=mask)
