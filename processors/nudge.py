@@ -5,50 +5,151 @@ With z the latents, c = scale_model_input(1), u = c z what the denoiser sees, L_
     δ = −sum_o α_o dL_o/dz = −c · d(sum_o α_o L_o)/du
     the denoiser gets u + c δ, the scheduler's step gets z + δ, once
 
-ours: the δ form; it equals editing the latents before the step, also before the first one.
+An objective may ask to move and look again (`Refining`): δ is then the sum of all moves. One that
+is `Relative` moves by −α |z| g / |g|.
+
+ours: the δ form; it equals editing the latents before the step, also before the first one. fp16
+gradients are taken of 1024 L, and a picture whose gradient is not finite stays where it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from .call import Batch, Step
 from .recorder import Recorder
-from .step import Objective
+from .step import Objective, Refining, Relative
 
-__all__ = ["nudge", "spread"]
+__all__ = ["Nudge", "nudge", "spread", "unmoved"]
+
+_BOOST = 1024.0
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """What the objectives did in one step.
+
+    losses:  by the name of the objective, one for each picture, at the last look; a loss that came
+             as a scalar is one number.
+    moves:   how often the latents were moved.
+    lengths: of δ for each picture, as a part of its latents'.
+    skipped: pictures that stayed in a move because their gradient was not finite.
+    """
+
+    step: int
+    losses: Mapping[str, tuple[float, ...]]
+    moves: int
+    lengths: tuple[float, ...]
+    skipped: tuple[int, ...]
 
 
 def nudge(
     objectives: Sequence[Objective],
     step: Step,
     sample: Tensor,
-    probe: Callable[[Tensor], Any],
-    recorder: Recorder,
+    look: Callable[[Tensor], Recorder],
     factor: float,
-) -> Tensor:
-    """δ for each row of `sample`, zero beyond what the loss depends on.
+    part: tuple[slice, ...],
+) -> tuple[Tensor, Nudge]:
+    """δ of the shape of `sample[part]`, zero for rows that no loss depends on, and what was done.
 
-    sample: [B, C, h, w], the conditional rows of what the denoiser would see.
-    probe:  runs the denoiser on them; the maps go to `recorder`.
+    sample: [B, …], the conditional rows of what the denoiser would see.
+    look:   runs the denoiser on such rows; what was recorded.
     factor: c.
+    part:   what of the sample is latents.
     """
-    with torch.enable_grad():
-        seen = sample.detach().requires_grad_()
-        probe(seen)
-        terms = [o.rate(step) * o.loss(recorder.maps(o), step) for o in objectives]
-        total = torch.stack(terms).sum()
-        if not total.requires_grad:
-            names = ", ".join(type(objective).__name__ for objective in objectives)
-            raise ValueError(f"controls: the loss of {names} does not depend on the latents")
-        (slope,) = torch.autograd.grad(total, seen)
-    return -factor * slope
+    start = sample.detach()
+    delta = torch.zeros_like(start[part])
+    moves, skipped = 0, set[int]()
+    while True:
+        seen = start.clone()
+        seen[part] += factor * delta
+        losses, move = _move(objectives, step, seen.requires_grad_(), look, factor, part)
+        more = _again(objectives, losses, step, moves, len(start)).to(delta.device)
+        finite = move.isfinite().flatten(1).all(1)
+        skipped |= {row for row, ok in enumerate(finite.tolist()) if not ok}
+        chosen = finite & more if bool(more.any()) else finite
+        delta = delta + torch.where(chosen.view(-1, *(1,) * (move.ndim - 1)), move, 0.0)
+        moves += 1
+        if not bool(more.any()):
+            lengths = factor * _norms(delta) / _norms(start[part])
+            named = {
+                type(objective).__name__: tuple(loss.detach().reshape(-1).tolist())
+                for objective, loss in zip(objectives, losses, strict=True)
+            }
+            done = Nudge(
+                step.index, named, moves, tuple(lengths.flatten().tolist()), tuple(sorted(skipped))
+            )
+            return delta, done
 
 
 def spread(delta: Tensor, batch: Batch, images: int) -> Tensor:
     """δ of each picture [P·n, …] for every row of a call, conditional or not."""
     return torch.stack([delta[row.prompt * images + row.image] for row in batch.rows])
+
+
+def unmoved(nudges: Sequence[Nudge]) -> tuple[str, ...]:
+    """A warning when a gradient was not finite."""
+    lost = sum(bool(nudge.skipped) for nudge in nudges)
+    said = f"in {lost} steps a gradient was no finite number, so the latents were left alone there"
+    return (f"{said}; expected in float16 only, where float32 helps",) if lost else ()
+
+
+def _move(
+    objectives: Sequence[Objective],
+    step: Step,
+    seen: Tensor,
+    look: Callable[[Tensor], Recorder],
+    factor: float,
+    part: tuple[slice, ...],
+) -> tuple[list[Tensor], Tensor]:
+    """The losses, and one move down them, of the shape of `seen[part]`."""
+    boost = _BOOST if seen.dtype == torch.float16 else 1.0
+    with torch.enable_grad():
+        recorder = look(seen)
+        losses = [objective.loss(recorder.maps(objective), step) for objective in objectives]
+        terms = [
+            boost * objective.rate(step) * loss.sum()
+            for objective, loss in zip(objectives, losses, strict=True)
+        ]
+    if not any(term.requires_grad for term in terms) and any(map(bool, terms)):
+        names = ", ".join(type(objective).__name__ for objective in objectives)
+        raise ValueError(f"controls: the loss of {names} does not depend on the latents")
+    steering = [pair for pair in zip(objectives, terms, strict=True) if pair[1].requires_grad]
+    together = [term for objective, term in steering if not _is_relative(objective)]
+    alone = [(o.rate(step), term) for o, term in steering if _is_relative(o)]
+    move = torch.zeros_like(seen.detach()[part])
+    if together:
+        (slope,) = torch.autograd.grad(together, seen, retain_graph=bool(alone))
+        move = move - factor / boost * slope[part]
+    for i, (rate, term) in enumerate(alone, 1):
+        (slope,) = torch.autograd.grad(term, seen, retain_graph=i < len(alone))
+        steep = _norms(slope[part])
+        unit = torch.where(steep == 0, 0.0, slope[part] / steep.clamp_min(1e-30))
+        move = move - rate / factor * _norms(seen.detach()[part]) * unit
+    return losses, move
+
+
+def _is_relative(objective: Objective) -> bool:
+    return isinstance(objective, Relative) and objective.relative
+
+
+def _again(
+    objectives: Sequence[Objective], losses: Sequence[Tensor], step: Step, moves: int, rows: int
+) -> Tensor:
+    """[B] bool: who wants to look again."""
+    more = torch.zeros(rows, dtype=torch.bool)
+    for objective, loss in zip(objectives, losses, strict=True):
+        if isinstance(objective, Refining):
+            more |= objective.again(loss.detach(), step, moves).cpu()
+    return more
+
+
+def _norms(x: Tensor) -> Tensor:
+    """Of each row, [B, 1, …]."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return wide.flatten(1).norm(dim=1).view(-1, *(1,) * (x.ndim - 1))

@@ -14,11 +14,11 @@ from .clock import Clock
 from .control import Context, Control, Encode, Prompts
 from .families import Encoded, Family
 from .noise import check_start
-from .nudge import nudge, spread
+from .nudge import Nudge, nudge, spread, unmoved
 from .plan import Plans
 from .receipt import Receipt, compare, map_shift
 from .recorder import Maps, Recorder
-from .step import Condition, Inputs, LatentEdit, Objective
+from .step import Condition, Inputs, LatentEdit, Objective, Observer
 from .tensors import Tensors
 
 __all__ = ["Cancelled", "Run"]
@@ -41,6 +41,8 @@ class Run:
         self._controls = tuple(controls)
         self._budget_bytes = budget_bytes
         self._bound: tuple[Control, ...] = ()
+        self._aims: tuple[Objective, ...] = ()
+        self._nudges: list[Nudge] = []
         self._encoded: Encoded | None = None
         self._prompts: Prompts | None = None
         self._batch: Batch | None = None
@@ -55,6 +57,11 @@ class Run:
     def maps(self) -> Maps:
         """The word maps recorded so far in the last call of the pipeline."""
         return self._recorder.maps(*self._bound)
+
+    @property
+    def nudges(self) -> tuple[Nudge, ...]:
+        """What objectives did to the latents, step by step, in the last call of the pipeline."""
+        return tuple(self._nudges)
 
     def receipt(
         self,
@@ -76,7 +83,7 @@ class Run:
                 f"{encoded.prompts} prompts of {encoded.images} pictures"
             )
         found = compare(images[image], images[edit * encoded.images + image], inside)
-        warnings = found.warnings + self._cut_words()
+        warnings = found.warnings + self._cut_words() + unmoved(self._nudges)
         return replace(found, map_shift=map_shift(self.maps, edit, image), warnings=warnings)
 
     def cancel(self) -> None:
@@ -93,7 +100,7 @@ class Run:
 
     def began(self, encoded: Encoded, encode: Encode | None = None) -> None:
         """The prompts are encoded: words become tokens. `encode` does the same for other texts."""
-        self._encoded, self._delta = encoded, None
+        self._encoded, self._delta, self._nudges = encoded, None, []
         self._recorder, self._plans = Recorder(self._budget_bytes), Plans()
         prompts = Prompts(
             encoded.texts,
@@ -105,6 +112,7 @@ class Run:
         self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
         self._bound = tuple(control for control in bound if control is not None)
+        self._aims = tuple(c for c in self._bound if isinstance(c, Objective))
 
     def entered(self, inputs: Inputs) -> Inputs:
         """The denoiser is called; the inputs to call it with."""
@@ -125,7 +133,7 @@ class Run:
     def objectives(self) -> tuple[Objective, ...]:
         """Those that want to move the latents in this step."""
         step, _ = self._now()
-        return tuple(c for c in self._bound if isinstance(c, Objective) and c.rate(step))
+        return tuple(aim for aim in self._aims if aim.rate(step))
 
     def nudged(
         self, inputs: Inputs, probe: Callable[[Tensor, Sequence[int]], Any], scale: Tensor
@@ -135,24 +143,26 @@ class Run:
         probe: runs the denoiser on the given sample for the given rows.    scale: c, a scalar.
         """
         (step, batch), active = self._now(), self.objectives
-        recorder, self._recorder = self._recorder, Recorder(self._budget_bytes)
-        rows = batch.cond
+        recorder, plans, rows = self._recorder, self._plans, batch.cond
+        part = (slice(None), slice(self._family.latent_channels(self._pipe)))
+
+        def look(seen: Tensor) -> Recorder:
+            self._recorder = Recorder(self._budget_bytes)
+            probe(seen, rows)
+            return self._recorder
+
+        self._plans = Plans()  # of fewer rows: kept apart, so that neither drives the other out
         self._batch, self._probing = Batch(tuple(batch.rows[row] for row in rows)), True
         try:
-            delta = nudge(
-                active,
-                step,
-                inputs.sample[list(rows)],
-                lambda seen: probe(seen, rows),
-                self._recorder,
-                float(scale),
-            )
+            sample = inputs.sample[list(rows)]
+            delta, done = nudge(active, step, sample, look, float(scale), part)
         finally:
-            self._recorder, self._batch, self._probing = recorder, batch, False
-        delta = delta[:, : self._family.latent_channels(self._pipe)]
+            self._recorder, self._plans = recorder, plans
+            self._batch, self._probing = batch, False
+        self._nudges.append(done)
         self._delta = delta
         moved = inputs.sample.clone()
-        moved[:, : delta.shape[1]] += scale * spread(delta, batch, self.shape[1])
+        moved[part] += scale * spread(delta, batch, self.shape[1])
         return replace(inputs, sample=moved)
 
     def left(self) -> None:
@@ -192,6 +202,8 @@ class Run:
         for control in self._bound:
             if complete and isinstance(control, LatentEdit):
                 latents = control.edit_latents(latents, self._recorder.maps(control), step)
+            if complete and isinstance(control, Observer):
+                control.observe(self._recorder.maps(control), step)
         return latents
 
     # The processors' side: `families.Live`.
@@ -237,7 +249,8 @@ class Run:
         if self._batch is None or self._step is None or not self._batch.every:
             return ()
         step = self._step
-        return tuple(control for control in self._bound if control.acts(site, step))
+        bound = self._bound if self._probing else (c for c in self._bound if c not in self._aims)
+        return tuple(control for control in bound if control.acts(site, step))
 
     def _now(self) -> tuple[Step, Batch]:
         assert self._step is not None and self._batch is not None

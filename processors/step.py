@@ -1,4 +1,4 @@
-"""Three protocols beside the attention call; what implements one is a control too.
+"""Protocols beside the attention call; what implements one is a control too.
 
 An Objective edits latents by a gradient without a sampling loop of its own. With z the latents,
 c = scale_model_input(1) and u = c z what the denoiser sees:
@@ -19,7 +19,7 @@ from torch import Tensor
 from .call import Batch, Step
 from .recorder import Maps
 
-__all__ = ["Condition", "Inputs", "LatentEdit", "Objective"]
+__all__ = ["Condition", "Inputs", "LatentEdit", "Objective", "Observer", "Refining", "Relative"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +47,48 @@ class Condition(Protocol):
 
 @runtime_checkable
 class Objective(Protocol):
-    """A loss on the word maps whose gradient moves the latents: A-STAR, Attend-and-Excite."""
+    """A loss on the word maps whose gradient moves the latents: A-STAR, Attend-and-Excite.
+
+    Its attention verbs are asked only while the denoiser is called for that gradient.
+    """
 
     def rate(self, step: Step) -> float:
         """α; 0 where the latents are left alone, which also spares the gradient."""
         ...
 
     def loss(self, maps: Maps, step: Step) -> Tensor:
-        """A scalar, from what this control itself records."""
+        """[P·n], one for each picture, prompt-major, or their sum; from what it itself records.
+
+        It may be asked several times in a step (`Refining`), each time for other latents.
+        """
+        ...
+
+
+@runtime_checkable
+class Refining(Objective, Protocol):
+    """An objective that may look and move several times within a step; its losses are [P·n]."""
+
+    def again(self, losses: Tensor, step: Step, moves: int) -> Tensor:
+        """[P·n] bool: pictures to move and look at once more before the step's own move."""
+        ...
+
+
+@runtime_checkable
+class Relative(Objective, Protocol):
+    """An objective whose α may be the length of δ as a part of the latents' own."""
+
+    @property
+    def relative(self) -> bool:
+        """Whether it is: δ = −α |z| g / |g| for each picture, g = dL/dz."""
+        ...
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """A control that is told what it recorded, after each step."""
+
+    def observe(self, maps: Maps, step: Step) -> None:
+        """The maps so far: means over the steps that are done."""
         ...
 
 
