@@ -8,6 +8,7 @@ import typer
 
 from .. import __version__
 from .app_command import app_command
+from .batch import batch
 from .bench import bench
 from .edit import edit
 from .evaluate import evaluate
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (models, generate, edit, maps, replay, train, evaluate, bench):
+for command in (models, generate, edit, maps, batch, replay, train, evaluate, bench):
     app.command()(command)
 app.command("app")(app_command)
 

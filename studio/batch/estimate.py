@@ -1,0 +1,111 @@
+"""What a batch will take, before it begins: rows, calls, memory, time.
+
+Time is measured, not guessed: the first row is drawn with one step and with two, and the others are
+scaled by their pictures, pixels, steps and guidance. ours: rough, but of the right size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from ..recipe import Recipe
+from .claims import new_worker
+from .journal import BatchJournal, Counts
+from .plan import plan_once
+from .run import Batch, needs_of
+
+if TYPE_CHECKING:
+    from ..session import Session
+
+__all__ = ["Estimate", "estimate"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was found out.
+
+    memory:  bytes of the largest call beside the weights, roughly.
+    seconds: of drawing everything, roughly; None when nothing was measured.
+    refused: the first lines that make no row, and why.
+    """
+
+    counts: Counts
+    calls: int
+    pictures: int
+    memory: int
+    seconds: float | None
+    refused: tuple[tuple[int, str], ...]
+
+
+def estimate(
+    batch: Batch,
+    *,
+    session: Session | None = None,
+    planned: Callable[[int], None] | None = None,
+) -> Estimate:
+    """Makes the plan in a folder that is thrown away. session: to measure with; None = not."""
+    with tempfile.TemporaryDirectory(prefix="attention-studio-plan-") as folder:
+        journal = BatchJournal(Path(folder))
+        try:
+            plan_once(journal, batch.settings, new_worker(), needs_of(batch), told=planned)
+            calls, memory = 0, 0
+            sizes = journal.all(
+                "SELECT frames.needs AS needs, COUNT(*) AS count FROM items JOIN frames "
+                "ON frames.number = items.frame WHERE state = 'waiting' GROUP BY call"
+            )
+            for row in sizes:
+                calls += 1
+                memory = max(memory, row["needs"] * row["count"])
+            pictures = 0
+            cost = None
+            frames = journal.all(
+                "SELECT frames.recipe AS recipe, COUNT(*) AS count FROM items JOIN frames "
+                "ON frames.number = items.frame WHERE state = 'waiting' GROUP BY items.frame"
+            )
+            seconds = 0.0
+            for row in frames:
+                recipe = Recipe.model_validate_json(row["recipe"])
+                if session is not None and cost is None:
+                    cost = _measured(session, recipe)
+                pictures += len(recipe.prompts) * row["count"]
+                if cost is not None:
+                    seconds += cost(recipe) * row["count"]
+            return Estimate(
+                counts=journal.counts(),
+                calls=calls,
+                pictures=pictures,
+                memory=memory,
+                seconds=None if cost is None else seconds,
+                refused=tuple(journal.refused()),
+            )
+        finally:
+            journal.close()
+
+
+def _measured(session: Session, recipe: Recipe) -> Callable[[Recipe], float]:
+    """Seconds of a recipe: fixed for each picture, and for each step of it."""
+    session.warm(recipe.model)
+    spent = []
+    for steps in (1, 1, 2):  # the first one is never the fastest
+        start = perf_counter()
+        session.run(recipe.model_copy(update={"steps": steps}))
+        spent.append(perf_counter() - start)
+    step = max(spent[2] - spent[1], 0.0) / _rows(recipe)
+    fixed = max(spent[1] - step * _rows(recipe), 0.0) / len(recipe.prompts)
+    return lambda other: (
+        ((fixed * len(other.prompts) + step * _rows(other) * other.steps) * _pixels(other))
+        / _pixels(recipe)
+    )
+
+
+def _rows(recipe: Recipe) -> int:
+    return len(recipe.prompts) * (2 if recipe.guidance > 1 else 1)
+
+
+def _pixels(recipe: Recipe) -> int:
+    return recipe.size[0] * recipe.size[1] if recipe.size is not None else 1
