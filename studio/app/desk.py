@@ -1,11 +1,9 @@
-"""What all visitors share: the journal, its worker, the gallery. One for each process."""
+"""What all visitors share: the journal and the gallery. The launcher has started the worker."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +11,7 @@ from uuid import uuid4
 import streamlit as st
 
 from ..gallery import Gallery
-from ..jobs import Job, Journal, MakeRunner, State, Worker, make_session_runner, start_worker
+from ..jobs import Job, Journal, State
 from ..recipe import Recipe
 from .settings import Settings
 
@@ -30,7 +28,6 @@ class Desk:
     settings: Settings
     journal: Journal
     gallery: Gallery
-    worker: Worker
 
     def submit(self, recipe: Recipe) -> Job:
         """The job of this recipe; one that is done is done again only when its files are gone."""
@@ -54,32 +51,11 @@ class Desk:
 
 
 @st.cache_resource(show_spinner=False)
-def open_desk(settings: Settings, _make_runner: MakeRunner | None = None) -> Desk:
-    """The desk of these settings, opened by the first visitor.
-
-    The worker has a process of its own on the CPU too: Streamlit collects garbage after each run of
-    a page, twice a second while a job is watched. With torch's objects in the same process each
-    time took a quarter of a second and stopped the sampling (an edit took five times as long).
-    """
-    device = _device(settings.device)
-    make = partial(make_session_runner, settings.out, settings.models, "emoji-sd")
-    return Desk(
-        settings,
-        Journal(settings.out),
-        Gallery(settings.out),
-        start_worker(settings.out, _make_runner or make, device, apart=_make_runner is None),
-    )
+def open_desk(settings: Settings) -> Desk:
+    """The desk of these settings, opened by the first visitor."""
+    return Desk(settings, Journal(settings.out), Gallery(settings.out))
 
 
 def owner() -> str:
     """Who asks: a name drawn for this visit. A page opened again with its job's key keeps it."""
     return str(st.session_state.setdefault("owner", uuid4().hex))
-
-
-def _device(name: str) -> str:
-    """ "auto" without a driver is the CPU; that much is known without importing torch."""
-    if name == "auto" and shutil.which("nvidia-smi") is None:
-        return "cpu"
-    from ..device import choose_device
-
-    return choose_device(name)

@@ -25,13 +25,7 @@ def edit_page(desk: Desk) -> None:
     _adopt(desk)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
-        as_it_is: Recipe | None = st.session_state.get(_RECIPE)
-        if as_it_is is None:
-            draft = edit_form(desk)
-            if st.button("Edit", type="primary", width="stretch", key="go"):
-                _ask(desk, draft.recipe)
-        elif _as_it_is(as_it_is):
-            _ask(desk, lambda: as_it_is)
+        _form(desk)
     with outcome:
         key = st.session_state.get("job")
         if key is not None:
@@ -39,12 +33,26 @@ def edit_page(desk: Desk) -> None:
         job_panel(desk, key)
 
 
+@st.fragment
+def _form(desk: Desk) -> None:
+    """A fragment: what is typed and clicked here draws only this part of the page again."""
+    as_it_is: Recipe | None = st.session_state.get(_RECIPE)
+    if as_it_is is None:
+        draft = edit_form(desk)
+        if st.button("Edit", type="primary", width="stretch", key="go"):
+            _ask(desk, draft.recipe)
+    elif _as_it_is(as_it_is):
+        _ask(desk, lambda: as_it_is)
+
+
 def _ask(desk: Desk, recipe: Callable[[], Recipe]) -> None:
-    """Submit the recipe, or say what is wrong with it."""
+    """Submit the recipe and show its job, or say what is wrong with it."""
     try:
         st.session_state.job = desk.submit(recipe()).key
     except ValueError as error:
         st.error(literal(_sentence(error)))
+    else:
+        st.rerun()
 
 
 def take_over(recipe: Recipe) -> None:

@@ -21,14 +21,17 @@ def job_panel(desk: Desk, key: str | None) -> None:
     job = None if key is None else desk.journal.find(key)
     if job is None:
         _nothing_yet()
-    elif not job.state.ended:
-        st.fragment(_running, run_every=_EVERY_S)(desk, job.id)
-    elif job.state is State.cancelled:
-        st.info("Cancelled.")
     elif job.state is State.failed:
         st.error(literal(job.error or "It failed."))
+    elif job.result is None:
+        if job.state.ended:
+            st.info("Cancelled.")
+        else:
+            _running(desk, job.id)
     elif desk.complete(job):
-        result_panel(desk, job)
+        result_panel(desk, job, None if job.state.ended else lambda: _rest(desk, job.id))
+        if job.state is State.cancelled:
+            st.info("Cancelled before the picture without controls was drawn.")
     else:
         st.info("The pictures of this run are not in the folder any more. Edit makes them again.")
 
@@ -39,15 +42,33 @@ def _nothing_yet() -> None:
         st.markdown("The example is ready: press *Edit*.")
 
 
+@st.fragment(run_every=_EVERY_S)
 def _running(desk: Desk, number: int) -> None:
     job = desk.journal.get(number)
-    if job.state.ended:
+    if job.state.ended or job.result is not None:
         st.rerun()
     share = job.done / job.total if job.total else 0.0
     st.progress(min(share, 1.0), text=_how_far(desk, job))
     picture = desk.journal.preview_of(job.id)
     if picture is not None:
         st.image(picture, width="stretch", alt="The pictures so far")
+    _cancel(desk, job)
+
+
+@st.fragment(run_every=_EVERY_S)
+def _rest(desk: Desk, number: int) -> None:
+    """In the place of what is still to be drawn."""
+    job = desk.journal.get(number)
+    if job.state.ended:
+        st.rerun()
+    picture = desk.journal.preview_of(job.id)
+    if picture is not None:
+        st.image(picture, width="stretch", alt="The last picture so far")
+    st.text(_how_far(desk, job))
+    _cancel(desk, job)
+
+
+def _cancel(desk: Desk, job: Job) -> None:
     if st.button("Cancel", key=f"cancel_{job.id}", disabled=job.cancel):
         desk.journal.cancel(job.id, owner())
         st.rerun(scope="fragment")

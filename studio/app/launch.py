@@ -1,4 +1,7 @@
-"""Starts Streamlit with safe options: this machine only, no statistics, small uploads, no watcher.
+"""Starts the worker, then Streamlit with safe options: this machine only, no statistics.
+
+The worker is a process of its own on the CPU too, and loads the model while the page opens: with
+torch's objects in the process of the pages they would answer slowly, and slow the sampling down.
 
 Listening to others needs a password and the names under which the machine is called; it is a door,
 not a wall between those who are inside.
@@ -10,10 +13,12 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from ..device import UnavailableError
+from ..jobs import MakeRunner, make_session_runner, start_worker
 from .settings import Settings
 from .theme import options as theme_options
 
@@ -32,13 +37,13 @@ def launch(
     browser: bool = True,
     listen: str | None = None,
     hosts: Sequence[str] = (),
-    script: Path | None = None,
+    make_runner: MakeRunner | None = None,
 ) -> NoReturn:
     """Run the app until it is interrupted.
 
     listen: an address others reach; UnavailableError without a password.
     hosts:  further names that browsers may call this machine by.
-    script: another script than the app's own, for tests.
+    make_runner: of the worker; None: one that draws with emoji-sd at hand.
     """
     if listen is not None and len(os.environ.get(PASSWORD, "")) < _MIN_PASSWORD:
         raise UnavailableError(
@@ -48,9 +53,12 @@ def launch(
     settings.out.mkdir(parents=True, exist_ok=True)
     given = options(port=port, browser=browser, listen=listen, hosts=hosts)
     flags = [f"--{name}={value}" for name, value in given]
-    script = script or Path(__file__).with_name("script.py")
+    if make_runner is None:
+        make_runner = partial(make_session_runner, settings.out, settings.models, "emoji-sd")
+    start_worker(settings.out, make_runner, settings.device, apart=True)
     from streamlit.web.cli import main
 
+    script = Path(__file__).with_name("script.py")
     sys.exit(main(["run", str(script), *flags, "--", *settings.arguments()]))
 
 
@@ -78,5 +86,6 @@ def options(
         ("client.showErrorDetails", "full" if listen is None else "type"),
         ("client.showErrorLinks", "false"),
         ("runner.magicEnabled", "false"),
+        ("runner.postScriptGC", "false"),  # a tenth of a second after each click; Python collects
         *theme_options(),
     )

@@ -7,7 +7,6 @@ import sys
 import streamlit as st
 from PIL import Image, ImageDraw
 
-from ..jobs import MakeRunner
 from ..recipe import Recipe
 from .desk import open_desk
 from .door import admitted
@@ -20,11 +19,8 @@ from .theme import CSS
 __all__ = ["main"]
 
 
-def main(make_runner: MakeRunner | None = None) -> None:
-    """Draw the app; outside a Streamlit server, be the command `attention-studio app`.
-
-    make_runner: other than the one that draws, for tests.
-    """
+def main() -> None:
+    """Draw the app; outside a Streamlit server, be the command `attention-studio app`."""
     if not st.runtime.exists():
         from ..cli import app
 
@@ -37,7 +33,7 @@ def main(make_runner: MakeRunner | None = None) -> None:
     settings = Settings.of(sys.argv[1:])
     if settings.locked and not admitted():
         return
-    desk = open_desk(settings, make_runner)
+    desk = open_desk(settings)
 
     def use(recipe: Recipe) -> None:
         take_over(recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +27,18 @@ class _Picture:
     number: int  # of the prompt whose maps belong to it
 
 
-def result_panel(desk: Desk, job: Job) -> None:
-    """Draw what a job's result says."""
+def result_panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> None:
+    """Draw what a job's result says.
+
+    rest: draws what stands for the pictures that are still to come; None: all are there.
+    """
     assert job.result is not None
     result = job.result
     recipe = Recipe.model_validate(result["recipe"])
     pictures = _pictures(recipe, result)
     for sentence in result["warnings"]:
         st.warning(literal(sentence), icon=":material/info:")
-    _side_by_side(desk, pictures)
+    _side_by_side(desk, pictures, rest)
     slider, maps, receipt, details = st.tabs(["Compare", "Word maps", "Receipt", "Recipe"])
     with slider:
         _compare(desk, job, pictures)
@@ -59,13 +63,17 @@ def _pictures(recipe: Recipe, result: dict[str, Any]) -> list[_Picture]:
     return found
 
 
-def _side_by_side(desk: Desk, pictures: list[_Picture]) -> None:
-    with st.grid(columns=min(len(pictures), 3), min_column_width=90, gap="small", key="triptych"):
+def _side_by_side(desk: Desk, pictures: list[_Picture], rest: Callable[[], None] | None) -> None:
+    count = len(pictures) + (rest is not None)
+    with st.grid(columns=min(count, 3), min_column_width=90, gap="small", key="triptych"):
         for i, picture in enumerate(pictures):
             with st.container(key=f"caption_{i}"):
                 st.image(_bytes(desk, picture), width="stretch", alt=picture.name)
                 st.markdown(f"**{picture.name}**")
                 st.text(_WHAT.get(picture.name.split()[0], "") or picture.prompt)
+        if rest is not None:
+            with st.container(key="caption_rest"):
+                rest()
 
 
 _WHAT = {"Plain": "the edited prompt without controls"}

@@ -26,7 +26,7 @@ class Settings:
         """What `of` reads back."""
         found = ["--out", str(self.out), "--device", self.device]
         for folder in self.models:
-            found += ["--models", str(folder)]
+            found += ["--models-dir", str(folder)]
         return [*found, "--locked"] if self.locked else found
 
     @classmethod
@@ -34,8 +34,8 @@ class Settings:
         """From the script's arguments."""
         parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         parser.add_argument("--out", type=Path, default=Path("out"))
-        parser.add_argument("--models", type=Path, action="append", default=[])
+        parser.add_argument("--models-dir", type=Path, action="append", default=[])
         parser.add_argument("--device", default="auto")
         parser.add_argument("--locked", action="store_true")
         found = parser.parse_args(arguments)
-        return cls(found.out, tuple(found.models), found.device, found.locked)
+        return cls(found.out, tuple(found.models_dir), found.device, found.locked)

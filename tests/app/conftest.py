@@ -11,6 +11,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from attention_studio.jobs import start_worker
+
+from .fakes import Counting
+
 PAGES = {
     "edit": "from attention_studio.app.edit_page import edit_page; edit_page(desk)",
     "gallery": "from attention_studio.app.gallery_page import gallery_page; "
@@ -18,14 +22,11 @@ PAGES = {
     "models": "from attention_studio.app.models_page import models_page; models_page(desk)",
 }
 FRAME = """
-from functools import partial
 from pathlib import Path
 import streamlit as st
 from attention_studio.app.desk import open_desk
 from attention_studio.app.settings import Settings
-from tests.app.fakes import Counting
-out = Path({out!r})
-desk = open_desk(Settings(out), lambda device: Counting(out))
+desk = open_desk(Settings(Path({out!r})))
 {page}
 """
 
@@ -38,11 +39,9 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(
-    out: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., AppTest]]:
+def page(out: Path) -> Iterator[Callable[..., AppTest]]:
     """Opens a page by its name; each call is another visitor."""
-    monkeypatch.syspath_prepend(str(root))
+    worker = start_worker(out, lambda device: Counting(out), "cpu")
 
     def opened(name: str, **query: str) -> AppTest:
         at = AppTest.from_string(FRAME.format(out=str(out), page=PAGES[name]), default_timeout=60)
@@ -51,6 +50,7 @@ def page(
         return at.run()
 
     yield opened
+    worker.stop(30)
     st.cache_resource.clear()
 
 

@@ -1,11 +1,11 @@
-"""A session that draws plain colours at once, and the app around it: `streamlit run fakes.py`."""
+"""A session that draws plain colours at once, and a runner that writes down what it did."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +14,6 @@ import numpy as np
 from PIL import Image
 
 from attention_studio.app.draft import words_of
-from attention_studio.app.settings import Settings
 from attention_studio.gallery import Gallery
 from attention_studio.jobs import Job, Report, SessionRunner
 from attention_studio.recipe import Recipe
@@ -41,16 +40,31 @@ class FakeSession:
         progress: Callable[[int, int], None],
         cancel: Callable[[], bool],
         preview: Callable[[Image.Image], None],
-        plain: bool,
+        plain: bool = False,
+        drawn: Callable[[Result], None] = lambda result: None,
     ) -> Result:
         if recipe.negative.startswith("fail"):
             raise ValueError(f"negative: {recipe.negative!r} came; expected <b>no</b> *failure*")
-        for step in range(recipe.steps):
-            if cancel():
-                raise RuntimeError("cancelled")
-            time.sleep(SLOW_STEP_S if recipe.seed == SLOW_SEED else STEP_S)
-            progress(step + 1, recipe.steps)
-            preview(Image.new("RGB", (64, 32), (step * 9 % 256, 80, 120)))
+        plain = plain and bool(recipe.controls)
+        total = recipe.steps * (1 + plain)
+
+        def steps(start: int, pictures: int) -> None:
+            for step in range(start + 1, start + recipe.steps + 1):
+                if cancel():
+                    raise RuntimeError("cancelled")
+                time.sleep(SLOW_STEP_S if recipe.seed == SLOW_SEED else STEP_S)
+                progress(step, total)
+                preview(Image.new("RGB", (32 * pictures, 32), (step * 9 % 256, 80, 120)))
+
+        steps(0, len(recipe.prompts))
+        result = self._result(recipe)
+        if not plain:
+            return result
+        drawn(result)
+        steps(recipe.steps, 1)
+        return replace(result, plain=result.images[1:])
+
+    def _result(self, recipe: Recipe) -> Result:
         height, width = recipe.size or (64, 64)
         images = [_picture(prompt, width, height) for prompt in recipe.prompts]
         recorded = [spec for spec in recipe.controls if spec.control == "record_maps"]
@@ -71,7 +85,6 @@ class FakeSession:
         return Result(
             recipe=recipe.model_copy(update={"size": (height, width)}),
             images=tuple(images),
-            plain=tuple(images[1:]) if plain and recipe.controls else (),
             maps=maps,
             receipts=(receipt,) * len(recipe.prompts[1:]),  # type: ignore[arg-type]
             warnings=("seen <i>in</i> *passing*",) if recipe.negative else (),
@@ -100,12 +113,17 @@ class Counting(SessionRunner):
         return super().__call__(job, report)
 
 
-def make_fake(device: str) -> Counting:
-    """A runner for the folder that the script was started with."""
-    return Counting(Settings.of(sys.argv[1:]).out)
+def make_counting(folder: Path, device: str) -> Counting:
+    """For a worker in a process of its own."""
+    return Counting(folder)
 
 
-if __name__ == "__main__":
-    from attention_studio.app.main import main
-
-    main(make_fake)
+def drawn(recipe: Recipe, *, plain: bool = False) -> Result:
+    """A run that nobody watches."""
+    return FakeSession().run(
+        recipe,
+        progress=lambda done, total: None,
+        cancel=lambda: False,
+        preview=lambda image: None,
+        plain=plain,
+    )

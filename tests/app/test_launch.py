@@ -65,6 +65,15 @@ def test_listening_names_its_hosts() -> None:
     assert dict(given)["client.showErrorDetails"] == "type"
 
 
+def test_the_pages_process_needs_no_torch() -> None:
+    """It would open seconds later, and take longer to react."""
+    code = (
+        "import sys, attention_studio.app.main;"
+        "sys.exit(bool({'torch', 'diffusers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == 0
+
+
 def test_settings_survive_the_command_line() -> None:
     settings = Settings(Path("a folder"), (Path("x"), Path("y z")), "cuda:1", locked=True)
     assert Settings.of(settings.arguments()) == settings

@@ -17,7 +17,7 @@ from attention_studio.gallery import Gallery
 from attention_studio.jobs import Journal, State
 from attention_studio.recipe import Recipe
 
-from .fakes import SLOW_SEED, FakeSession
+from .fakes import SLOW_SEED, drawn
 
 Page = Callable[..., AppTest]
 
@@ -145,6 +145,25 @@ def test_a_page_opened_again_may_cancel(page: Page, out: Path) -> None:
     assert "Cancelled." in _shown(_finished(again, State.cancelled))
 
 
+def test_source_and_edit_are_shown_before_the_plain_picture(edit: AppTest, out: Path) -> None:
+    _set(edit, seed=SLOW_SEED, steps=20)
+    _button(edit, "Edit").click().run()
+    journal = Journal(out)
+    end = time.monotonic() + 60
+    while (job := journal.find(edit.session_state["job"])) and job.result is None:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    edit.run()
+    assert [tab.label for tab in edit.tabs][:1] == ["Compare"]
+    assert "**Source**" in _shown(edit) and "**Plain**" not in _shown(edit)
+    assert "Step " in _shown(edit)
+    _button(edit, "Cancel").click().run()
+    at = _finished(edit, State.cancelled)
+    assert "Cancelled before" in _shown(at)
+    assert "**Edit**" in _shown(at)
+    assert not at.exception
+
+
 def test_a_failure_is_shown_as_it_is(edit: AppTest) -> None:
     _set(edit, negative="fail <script>alert(1)</script>")
     _button(edit, "Edit").click().run()
@@ -173,14 +192,7 @@ def _fill(out: Path, count: int) -> Gallery:
     gallery = Gallery(out)
     for i in range(count):
         recipe = Recipe(prompts=(f"picture number {i}",), steps=1, seed=i)
-        result = FakeSession().run(
-            recipe,
-            progress=lambda done, total: None,
-            cancel=lambda: False,
-            preview=lambda image: None,
-            plain=False,
-        )
-        gallery.save(result)
+        gallery.save(drawn(recipe))
     return gallery
 
 
@@ -212,13 +224,7 @@ def test_a_recipe_comes_out_of_the_gallery(page: Page, out: Path) -> None:
 
 def test_a_dropped_png_gives_its_recipe_back(page: Page, out: Path, tmp_path: Path) -> None:
     recipe = Draft(seed=5).recipe()
-    result = FakeSession().run(
-        recipe.model_copy(update={"steps": 1}),
-        progress=lambda done, total: None,
-        cancel=lambda: False,
-        preview=lambda image: None,
-        plain=True,
-    )
+    result = drawn(recipe.model_copy(update={"steps": 1}), plain=True)
     path = Gallery(tmp_path / "elsewhere").save(result)[1]
     at = page("gallery")
     at.file_uploader[0].upload("dropped.png", path.read_bytes(), "image/png").run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from attention_studio.app.draft import Draft
 from attention_studio.gallery import Gallery
-from attention_studio.jobs import Journal, State
+from attention_studio.jobs import Journal, State, make_session_runner, start_worker
 from attention_studio.session import Session
 
 SCRIPT = """
@@ -20,7 +21,7 @@ from pathlib import Path
 from attention_studio.app.desk import open_desk
 from attention_studio.app.edit_page import edit_page
 from attention_studio.app.settings import Settings
-edit_page(open_desk(Settings(Path({out!r}), device="cpu")))
+edit_page(open_desk(Settings(Path({out!r}))))
 """
 
 
@@ -28,6 +29,8 @@ edit_page(open_desk(Settings(Path({out!r}), device="cpu")))
 def test_the_app_draws_what_the_session_draws(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
+    make = partial(make_session_runner, out, (), None)
+    worker = start_worker(out, make, "cpu", apart=True)
     at = AppTest.from_string(SCRIPT.format(out=str(out)), default_timeout=120).run()
     at.session_state["draft_steps"] = 2
     at.run()
@@ -41,6 +44,7 @@ def test_the_app_draws_what_the_session_draws(tmp_path: Path) -> None:
     assert not at.exception
     (job,) = journal.all("SELECT result FROM jobs")
     st.cache_resource.clear()
+    worker.stop(60)
 
     recipe = Draft(steps=2).recipe()
     expected = Session(device="cpu").run(recipe, plain=True)
