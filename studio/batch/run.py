@@ -220,14 +220,15 @@ def _draw(
     return draw_waiting(claims, Drawer(session, cancel=stop), store, stop=stop, told=told)
 
 
-def spooled(batch: Batch, source: BinaryIO | None = None) -> Batch:
-    """The batch with its manifest in a file of the output folder, where it came from stdin."""
+def spooled(batch: Batch, source: BinaryIO | None = None, folder: Path | None = None) -> Batch:
+    """The batch with its manifest in a file of the folder, where it came from stdin."""
     if str(batch.settings.manifest) != "-":
         return batch
-    batch.out.mkdir(parents=True, exist_ok=True)
+    folder = folder or batch.out
+    folder.mkdir(parents=True, exist_ok=True)
     i, n = batch.settings.shard
     name = "manifest.in" if n == 1 else f"manifest-{i}-of-{n}.in"
-    path, source = batch.out / name, source or sys.stdin.buffer
+    path, source = folder / name, source or sys.stdin.buffer
     with whole(path) as part, part.open("wb") as file:
         shutil.copyfileobj(source, file, 2**20)
         if file.tell() > _SPOOLED:

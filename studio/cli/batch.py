@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .batch_progress import batch_progress
+from .batch_summary import print_plan, print_summary
 from .options import (
     AllowDownload,
     AsJson,
@@ -28,17 +29,15 @@ from .options import (
     Syntax,
     Width,
 )
-from .pictures import new_session, print_json
-from .shell import INTERRUPTED, one_line
+from .pictures import new_session
+from .shell import INTERRUPTED
 
 if TYPE_CHECKING:
-    from ..batch.estimate import Estimate
-    from ..batch.run import Batch, Summary
+    from ..batch.run import Batch
 
 __all__ = ["Engine", "Kind", "OutKind", "batch"]
 
 SOME_FAILED = 1
-_SHOWN = 1000  # pictures that --json lists
 
 
 class Engine(StrEnum):
@@ -191,7 +190,9 @@ def batch(
         asked, speaks = _of_rank(asked)
     quiet = quiet or not speaks
     if dry_run:
-        _dry_run(asked, as_json=as_json, quiet=quiet)
+        with TemporaryDirectory(prefix="attention-studio-") as folder:
+            here = spooled(asked, folder=Path(folder))
+            _dry_run(here, as_json=as_json, quiet=quiet)
         return
     if not resume and (asked.journal_folder / "journal.sqlite").exists():
         raise ValueError(f"out: {str(out)!r} holds a batch; expected a new folder, or --resume")
@@ -199,7 +200,7 @@ def batch(
     with stop_when_asked() as stop, batch_progress(quiet=quiet) as progress:
         found = run_batch(asked, stop=stop, told=progress.told, planned=progress.planned)
     if speaks:
-        _say(found, asked, as_json=as_json, quiet=quiet)
+        print_summary(found, asked, as_json=as_json, quiet=quiet)
     if not found.ended:
         raise typer.Exit(INTERRUPTED)
     if found.failed:
@@ -238,91 +239,10 @@ def _of_rank(asked: Batch) -> tuple[Batch, bool]:
 
 def _dry_run(asked: Batch, *, as_json: bool, quiet: bool) -> None:
     from ..batch.estimate import estimate
-    from ..batch.run import spooled
 
-    asked = spooled(asked)
     session = new_session("emoji-sd", asked.device, asked.dtype, asked.folders, False)
     with batch_progress(quiet=quiet) as progress:
         found = estimate(asked, session=session, planned=progress.planned)
-    if as_json:
-        print_json(
-            {
-                "rows": found.counts.rows,
-                "calls": found.calls,
-                "pictures": found.pictures,
-                "memory_bytes": found.memory,
-                "seconds": None if found.seconds is None else round(found.seconds, 1),
-                "refused": [{"line": line, "error": error} for line, error in found.refused],
-                "refused_lines": found.counts.refused,
-            }
-        )
-    elif not quiet:
-        print(_plan_text(found))
-    _refusals(found.refused, found.counts.refused)
+    print_plan(found, as_json=as_json, quiet=quiet)
     if found.counts.refused:
         raise typer.Exit(SOME_FAILED)
-
-
-def _plan_text(found: Estimate) -> str:
-    seconds = found.seconds or 0.0
-    spent = f"{seconds / 3600:.1f} hours" if seconds > 5400 else f"{seconds / 60:.1f} minutes"
-    return (
-        f"{found.counts.rows} rows, {found.pictures} pictures in {found.calls} calls\n"
-        f"memory beside the weights: about {found.memory / 2**20:.0f} MiB\n"
-        f"time on this machine: about {spent} (the first row was drawn to measure it)"
-    )
-
-
-def _say(found: Summary, asked: Batch, *, as_json: bool, quiet: bool) -> None:
-    _refusals(found.refused, found.counts.refused)
-    if as_json:
-        print_json(_as_json(found, asked))
-    if quiet:
-        return
-    to = sys.stderr if as_json else sys.stdout
-    counts = found.counts
-    state = "ended" if found.ended else "stopped; the same command goes on"
-    print(
-        f"{state}: {counts.done} of {counts.rows} rows done, {counts.failed} failed; "
-        f"{found.drawn} of them in these {found.seconds:.1f} s",
-        file=to,
-    )
-    if found.ended:
-        print(f"{found.kept} rows kept\n{found.manifest}\n{found.report}", file=to)
-
-
-def _as_json(found: Summary, asked: Batch) -> dict[str, Any]:
-    from ..batch.first_rows import first_rows
-
-    images, first = first_rows(asked, _SHOWN)
-    receipts = first.get("receipts") or [None]
-    counts = found.counts
-    return {
-        "images": images,
-        "receipt": receipts[0],
-        "judge": first.get("judge"),
-        "timings": {"batch": round(found.seconds, 3)},
-        "recipe": first.get("recipe"),
-        "rows": {
-            "all": counts.rows,
-            "done": counts.done,
-            "failed": counts.failed,
-            "waiting": counts.waiting,
-            "kept": found.kept,
-            "drawn_now": found.drawn,
-        },
-        "refused_lines": counts.refused,
-        "refused": [{"line": line, "error": error} for line, error in found.refused],
-        "pictures": found.pictures,
-        "manifest": str(found.manifest),
-        "index": None if found.index is None else str(found.index),
-        "report": str(found.report),
-        "shards": [str(path) for path in found.shards],
-    }
-
-
-def _refusals(first: tuple[tuple[int, str], ...], count: int) -> None:
-    for line, error in first:
-        print(f"warning: line {line} makes no row: {one_line(error)[:300]}", file=sys.stderr)
-    if count > len(first):
-        print(f"warning: {count - len(first)} more lines make no row", file=sys.stderr)
