@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,18 @@ import torch
 from torch import Tensor
 
 from .. import inputs
+from ..ahead import OPTIONS
 from ..inputs.triton import interprets
 from . import triton as kernels
 from .plan import Plan, parts_of
 from .settings import Setting, arch_of, block_of
 
-__all__ = ["LOG2E", "Rule", "arch", "constants", "forward", "launched", "run", "step"]
+__all__ = [
+    "LOG2E", "ROWS", "Rule", "arch", "by_rows", "constants", "forward", "launched", "run", "step",
+]  # fmt: skip
 
 LOG2E = 1 / math.log(2)
+ROWS = 32  # of a program of the small kernels
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +73,13 @@ def launched(
     rules = (rule.limit is not None, rule.see is not None)
     chosen = constants(q.shape[3], setting, (plan.ranges, plan.second), rules, bias is not None)
     chosen["EMULATE"] = q.dtype == torch.bfloat16 and interprets()
-    options = {"num_warps": setting.warps, "num_stages": setting.stages[1]}
-    return {**chosen, **options, "enable_fp_fusion": True}
+    return {**chosen, "num_warps": setting.warps, "num_stages": setting.stages[1]}
+
+
+def by_rows(head_dim: int) -> dict[str, int]:
+    """Constants and launch options of the small kernels, a few rows each."""
+    shape = {"D": head_dim, "BLOCK_D": block_of(head_dim), "ROWS": ROWS}
+    return {**shape, "num_warps": 4, "num_stages": 2}
 
 
 def forward(
@@ -83,8 +93,6 @@ def forward(
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """out in q's type, lse [B, H, N] fp32, both contiguous."""
-    if not scale > 0:
-        raise ValueError(f"scale: came {scale}, expected a number above 0")
     B, H, N, D = q.shape
     rows, owners = setting.own[0] * setting.own[1], plan.own.shape[0]
     out, lse = inputs.empty_outputs(q)
@@ -103,26 +111,25 @@ def forward(
         *(H, B * H, N, owners, plan.split, parts, scale * LOG2E, float(rule.limit or 0)),
     )
     run(kernels.forward_kernel, (programs,), given, launched(q, setting, plan, rule, bias))
-    block = 32
     for offset, length in plan.runs:
         run(
             kernels.merge_kernel,
-            (-(-length // block), B * H),
+            (-(-length // ROWS), B * H),
             (
                 *(part_out, part_lse, out, lse, *out.stride()[:3]),
                 *(H, B * H, N, offset, length, parts, padded),
             ),
-            {"D": D, "BLOCK_D": block_of(D), "ROWS": block},
+            by_rows(D),
         )
     return out, lse
 
 
 def run(
-    kernel: Any, grid: tuple[int, ...], given: tuple[Any, ...], options: dict[str, object]
+    kernel: Any, grid: tuple[int, ...], given: tuple[Any, ...], options: Mapping[str, object]
 ) -> None:
     """Launches on the device of the first argument, which need not be the current one."""
     with torch.cuda.device_of(given[0]):
-        kernel[grid](*given, **options)
+        kernel[grid](*given, **options, **OPTIONS)
 
 
 def step(x: Tensor) -> int:

@@ -7,9 +7,8 @@ and the image keys (y', x') with (y − y')² + (x − x')² < radius²; text qu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
-import torch
 from torch import Tensor
 
 from .. import inputs
@@ -101,7 +100,7 @@ def disc_attention(
         text: (offset, length) of the text tokens; length 0 = no text.
         radius: of the disc in tokens, above 0: 1 leaves a token only itself, the published weights
             use 8, 16 and 32. At borders the disc is clipped, not moved.
-        scale: of q·k, None = 1/sqrt(D).
+        scale: of q·k, above 0; None = 1/sqrt(D).
         pooled: (offset, length) of pooled keys, which follow all others; None = none.
         key_bias: added to the scores of each key, broadcastable to [B, H, S]; −inf hides a key,
             log(w) makes it count w times. A query that sees nothing gets 0 and an LSE of −inf.
@@ -117,7 +116,8 @@ def disc_attention(
 
     Raises:
         ValueError: naming the argument, when shapes, dtypes or devices do not fit, when grids and
-            text overlap or leave a token out, or impl cannot run here.
+            text overlap or leave a token out, when radius or scale is not above 0, or impl cannot
+            run here.
     """
     inputs.check(q, k, v)
     layout = DiscLayout.of(grids, text, radius, pooled)
@@ -131,103 +131,18 @@ def disc_attention(
         k,
         v,
         inputs.expanded(key_bias, k),
-        *layout.numbers,
-        q.shape[3] ** -0.5 if scale is None else float(scale),
+        *(None, None, *layout.numbers),
+        inputs.scale_of(scale, q),
         inputs.choose(impl, q),
     )
     return (out, lse) if return_lse else out
 
 
-@torch.library.custom_op("attention_studio::disc_attention", mutates_args=())
-def _attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
+def _what(
+    see: None, own: None, grids: Sequence[int], text: Sequence[int], pooled: Sequence[int],
     radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor]:
-    layout = DiscLayout.of_numbers(grids, text, pooled, radius)
-    out, lse = inputs.module(__package__, impl).forward(q, k, v, layout, scale, key_bias)
-    return out, lse
+) -> tuple[DiscLayout]:  # fmt: skip
+    return (DiscLayout.of_numbers(grids, text, pooled, radius),)
 
 
-@_attention.register_fake
-def _(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor]:
-    return inputs.empty_outputs(q)
-
-
-@torch.library.custom_op("attention_studio::disc_attention_backward", mutates_args=())
-def _attention_backward(
-    dout: Tensor | None,
-    dlse: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    layout = DiscLayout.of_numbers(grids, text, pooled, radius)
-    given = inputs.incoming(dout, out), dlse
-    dq, dk, dv, dbias = inputs.module(__package__, impl).backward(
-        *given, q, k, v, out, lse, layout, scale, key_bias
-    )
-    return dq, dk, dv, lse.new_empty(0) if dbias is None else dbias
-
-
-@_attention_backward.register_fake
-def _(
-    dout: Tensor | None,
-    dlse: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    out: Tensor,
-    lse: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return inputs.empty_gradients(q, k, v, key_bias, lse)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:4], *output)
-    ctx.layout = inputs[4:]
-    ctx.set_materialize_grads(False)
-
-
-def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-    if dout is None and dlse is None:
-        return (None,) * 10
-    dq, dk, dv, dbias = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.layout)
-    return dq, dk, dv, dbias if ctx.needs_input_grad[3] else None, *(None,) * 6
-
-
-_attention.register_autograd(_backward, setup_context=_keep)
+_attention = inputs.register("disc_attention", __package__, _what)

@@ -3,7 +3,8 @@
 from .bias import expanded
 from .grads import empty_gradients, empty_outputs, incoming
 from .implementation import choose, module
-from .tensors import check
+from .operator import register
+from .tensors import check, scale_of
 
 __all__ = [
     "check",
@@ -13,4 +14,6 @@ __all__ = [
     "expanded",
     "incoming",
     "module",
+    "register",
+    "scale_of",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-__all__ = ["check"]
+__all__ = ["check", "scale_of"]
 
 _DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _CHANNELS = 256
@@ -34,3 +36,12 @@ def check(q: Tensor, k: Tensor, v: Tensor) -> None:
             raise ValueError(
                 f"{name}: came shape {list(x.shape)}, expected [{B}, {H}, {k.shape[2]}, {D}]"
             )
+
+
+def scale_of(scale: float | None, q: Tensor) -> float:
+    """What the scores are multiplied by, 1/sqrt(D) if None; else ValueError unless above 0."""
+    if scale is None:
+        return float(q.shape[3] ** -0.5)
+    if not (scale > 0 and math.isfinite(scale)):
+        raise ValueError(f"scale: came {scale}, expected a finite number above 0")
+    return float(scale)

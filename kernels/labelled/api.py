@@ -8,7 +8,7 @@ to:  query i sees key j when see_i & own_j ≠ 0.  Isolation and sharing of subj
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -84,7 +84,7 @@ def labelled_attention(
         own: [B or 1, S] int32, what each key belongs to; several bits for overlaps, 0 = hidden.
         key_bias: added to the scores of each key, broadcastable to [B, H, S]; −inf hides a key,
             log(w) makes it count w times.
-        scale: of q·k, None = 1/sqrt(D).
+        scale: of q·k, above 0; None = 1/sqrt(D).
         disc: also limit image queries to discs, with N, S tokens as `DiscLayout.of` describes them;
             a pair must pass both tests.
         return_lse: also return the log-sum-exp of the scores.
@@ -98,8 +98,8 @@ def labelled_attention(
         by q, k, v and key_bias.
 
     Raises:
-        ValueError: naming the argument, when shapes, dtypes or devices do not fit, or impl cannot
-            run here.
+        ValueError: naming the argument, when shapes, dtypes or devices do not fit, when scale is
+            not above 0, or impl cannot run here.
     """
     inputs.check(q, k, v)
     for name, bits, count in (("see", see, q.shape[2]), ("own", own, k.shape[2])):
@@ -124,117 +124,17 @@ def labelled_attention(
         see,
         own,
         *(disc.numbers if disc is not None else ([], [], [], 0.0)),
-        q.shape[3] ** -0.5 if scale is None else float(scale),
+        inputs.scale_of(scale, q),
         inputs.choose(impl, q),
     )
     return (out, lse) if return_lse else out
 
 
-def _discs(
-    grids: Sequence[int], text: Sequence[int], pooled: Sequence[int], radius: float
-) -> tuple[DiscLayout, ...]:
-    """The last argument of an implementation, if there is one."""
-    return (DiscLayout.of_numbers(grids, text, pooled, radius),) if grids else ()
-
-
-@torch.library.custom_op("attention_studio::labelled_attention", mutates_args=())
-def _attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    see: Tensor,
-    own: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
+def _what(
+    see: Tensor, own: Tensor, grids: Sequence[int], text: Sequence[int], pooled: Sequence[int],
     radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor]:
-    discs = _discs(grids, text, pooled, radius)
-    out, lse = inputs.module(__package__, impl).forward(q, k, v, see, own, scale, key_bias, *discs)
-    return out, lse
+) -> tuple[Tensor, Tensor, DiscLayout | None]:  # fmt: skip
+    return see, own, DiscLayout.of_numbers(grids, text, pooled, radius) if grids else None
 
 
-@_attention.register_fake
-def _(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    see: Tensor,
-    own: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor]:
-    return inputs.empty_outputs(q)
-
-
-@torch.library.custom_op("attention_studio::labelled_attention_backward", mutates_args=())
-def _attention_backward(
-    dout: Tensor | None,
-    dlse: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    see: Tensor,
-    own: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    discs = _discs(grids, text, pooled, radius)
-    given = inputs.incoming(dout, out), dlse
-    dq, dk, dv, dbias = inputs.module(__package__, impl).backward(
-        *given, q, k, v, out, lse, see, own, scale, key_bias, *discs
-    )
-    return dq, dk, dv, lse.new_empty(0) if dbias is None else dbias
-
-
-@_attention_backward.register_fake
-def _(
-    dout: Tensor | None,
-    dlse: Tensor | None,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    key_bias: Tensor | None,
-    see: Tensor,
-    own: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    grids: Sequence[int],
-    text: Sequence[int],
-    pooled: Sequence[int],
-    radius: float,
-    scale: float,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return inputs.empty_gradients(q, k, v, key_bias, lse)
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:6], *output)
-    ctx.layout = inputs[6:]
-    ctx.set_materialize_grads(False)
-
-
-def _backward(ctx: Any, dout: Tensor | None, dlse: Tensor | None) -> tuple[Tensor | None, ...]:
-    if dout is None and dlse is None:
-        return (None,) * 12
-    dq, dk, dv, dbias = _attention_backward(dout, dlse, *ctx.saved_tensors, *ctx.layout)
-    return dq, dk, dv, dbias if ctx.needs_input_grad[3] else None, *(None,) * 8
-
-
-_attention.register_autograd(_backward, setup_context=_keep)
+_attention = inputs.register("labelled_attention", __package__, _what)

@@ -17,9 +17,9 @@ def forward(
     v: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, N, D] and LSE [B, H, N], fp32 (for fp64 fp64)."""
     return reference.forward(q, k, v, lambda rows: _visible(see, own, disc, rows), scale, key_bias)
@@ -35,9 +35,9 @@ def backward(
     lse: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their dtypes and dbias [B, H, S], like the LSE, or None."""
     return reference.backward(

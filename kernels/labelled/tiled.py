@@ -29,9 +29,9 @@ def forward(
     v: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, N, D] and LSE [B, H, N], fp32 (for fp64 fp64)."""
     if disc is not None:
@@ -58,9 +58,9 @@ def backward(
     lse: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their dtypes and dbias [B, H, S], like the LSE, or None."""
     if disc is not None:

@@ -24,9 +24,9 @@ def forward(
     v: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor]:
     """out and lse; see api.py."""
     rule = _rule(see, own, disc)
@@ -44,9 +44,9 @@ def backward(
     lse: Tensor,
     see: Tensor,
     own: Tensor,
+    disc: DiscLayout | None,
     scale: float,
     key_bias: Tensor | None,
-    disc: DiscLayout | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     """dq, dk, dv in their types, dbias [B, H, S] fp32 or None."""
     rule = _rule(see, own, disc)

@@ -35,6 +35,10 @@ WHERE: dict[str, Any] = {"grids": [(4, 8, 10)], "text": (0, 4), "radius": 3.0}
         ({"text": (0,)}, r"text: came \(0,\)"),
         ({"pooled": (80, 4)}, "pooled: came offset 80, expected 84"),
         ({"pooled": (84, 4)}, "84 queries and 88 keys, but .* k with 84 tokens"),
+        ({"scale": 0.0}, "scale: came 0.0, expected a finite number above 0"),
+        ({"scale": -1.0, "impl": "triton"}, "scale: came -1.0, expected"),
+        ({"scale": float("nan"), "impl": "reference"}, "scale: came nan, expected"),
+        ({"scale": float("inf"), "impl": "tiled"}, "scale: came inf, expected"),
         ({"impl": "cuda"}, "impl: came 'cuda', expected one of auto, reference, tiled, triton"),
         ({"key_bias": torch.zeros(83)}, r"key_bias: came shape \[83\], expected .* \[2, 3, 84\]"),
         ({"key_bias": torch.zeros(1, 1, 1, 84)}, r"key_bias: came shape \[1, 1, 1, 84\]"),
@@ -90,11 +94,11 @@ def test_torch_s_own_check_of_the_operator() -> None:
     q, k, v = (x.requires_grad_() for x in draw(30, 32, dtype=torch.float32))
     bias = torch.zeros(32, requires_grad=True).expand(2, 3, 32)
     numbers = ([2, 4, 7], [0, 2], [30, 2], 3.0)
-    torch.library.opcheck(api._attention, (q, k, v, bias, *numbers, 0.3, "tiled"))
+    torch.library.opcheck(api._attention, (q, k, v, bias, None, None, *numbers, 0.3, "tiled"))
     for impl in ("reference", "tiled"):
         torch.library.opcheck(
             api._attention,
-            (q.half(), k.half(), v.half(), None, *numbers, 0.3, impl),
+            (q.half(), k.half(), v.half(), None, None, None, *numbers, 0.3, impl),
             test_utils=("test_schema", "test_faketensor"),
         )
 

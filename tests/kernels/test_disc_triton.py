@@ -161,11 +161,3 @@ def test_autograd_and_a_bias_shared_by_heads() -> None:
         found.append([out, lse, bias.grad, *(x.grad for x in leaves)])
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0])
-def test_a_scale_that_is_not_above_0_is_refused(scale: float) -> None:
-    layout = DiscLayout.of([(0, 5, 7)], (0, 0), 2)
-    q, k, v, *_ = draw(layout, 1, 1, 64, torch.float32)
-    with pytest.raises(ValueError, match=f"scale: came {scale}, expected"):
-        triton.forward(q, k, v, layout, scale, None)

@@ -79,8 +79,8 @@ def test_output_lse_and_gradients_are_those_of_the_labels(
     loss = (wanted * dout).sum() + (finite(wanted_lse) * dlse).sum()
     grads = torch.autograd.grad(loss, [*leaves, bias] if bias is not None else leaves)
     with torch.no_grad():
-        out, lse = impl.forward(*leaves, see, own, 0.3, bias)
-        found = impl.backward(dout, dlse, *leaves, out, lse, see, own, 0.3, bias)
+        out, lse = impl.forward(*leaves, see, own, None, 0.3, bias)
+        found = impl.backward(dout, dlse, *leaves, out, lse, see, own, None, 0.3, bias)
     torch.testing.assert_close(out, wanted, atol=1e-13, rtol=1e-12)
     torch.testing.assert_close(lse, wanted_lse, atol=1e-13, rtol=1e-12)
     for a, b in zip(found, grads, strict=False):
@@ -137,7 +137,7 @@ def test_errors_are_no_larger_than_those_of_plain_attention(
     eager = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).masked_fill(
         ~mask.any(-1, keepdim=True), 0.0
     )
-    out, lse = impl.forward(q, k, v, see, own, 32**-0.5, None)
+    out, lse = impl.forward(q, k, v, see, own, None, 32**-0.5, None)
     budget = torch.finfo(dtype).eps * exact.abs().max()
     assert out.dtype == dtype and lse.dtype == torch.float32
     assert (out - exact).abs().max() <= (eager - exact).abs().max() + budget
@@ -152,9 +152,9 @@ def test_memory_grows_like_the_tokens(words: int) -> None:
         see = torch.randint(1, words, (1, count), generator=source).int()
         q, k, v = draw(count, count, 16, torch.bfloat16, B=1, H=1)
         with Largest() as forward:
-            out, lse = tiled.forward(q, k, v, see, see, 0.25, None)
+            out, lse = tiled.forward(q, k, v, see, see, None, 0.25, None)
         with Largest() as backward:
-            tiled.backward(out, None, q, k, v, out, lse, see, see, 0.25, None)
+            tiled.backward(out, None, q, k, v, out, lse, see, see, None, 0.25, None)
         largest.append(max(forward.elements, backward.elements))
     assert largest[1] <= max(4 * largest[0], 2**18) and largest[1] < 2000**2 / 8
 
@@ -172,6 +172,8 @@ WORDS = torch.ones(1, 40, dtype=torch.int32)
         ({"own": WORDS[:, :39]}, r"own: came shape \[1, 39\], expected \[2 or 1, 40\]"),
         ({"own": WORDS.to("meta")}, "own: came torch.int32 on meta, expected int32 on cpu"),
         ({"key_bias": torch.zeros(39)}, "key_bias: came"),
+        ({"scale": 0.0}, "scale: came 0.0, expected a finite number above 0"),
+        ({"scale": -1.0, "impl": "triton"}, "scale: came -1.0"),
         ({"impl": "flash"}, "impl: came 'flash'"),
         ({"disc": DiscLayout.of([(0, 3, 4)], (0, 0), 1)}, "disc: it has 12 queries and 12 keys"),
     ],

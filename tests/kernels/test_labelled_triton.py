@@ -59,7 +59,7 @@ def compare(
 ) -> tuple[Tensor, ...]:
     """Runs both passes; returns what Triton gave."""
     q, k, v, up, dlse = given
-    rest = (see, own, q.shape[3] ** -0.5, bias, disc)
+    rest = (see, own, disc, q.shape[3] ** -0.5, bias)
     out, lse = triton.forward(q, k, v, *rest)
     found = (out, lse, *triton.backward(up, dlse, q, k, v, out, lse, *rest))
     wide = [x.double() for x in given]
