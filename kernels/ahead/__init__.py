@@ -1,5 +1,5 @@
 """What GPU kernels compile to, checked on a machine without a GPU."""
 
-from .specialization import Specialization
+from .specialization import OPTIONS, Specialization
 
-__all__ = ["Specialization"]
+__all__ = ["OPTIONS", "Specialization"]

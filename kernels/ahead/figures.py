@@ -25,7 +25,7 @@ class Figures:
 
     name: str
     arch: int
-    tensor_core: str  # "wgmma", "mma" or "none"
+    tensor_core: str  # "wgmma", "mma", "wgmma and mma" or "none"
     registers: int  # a thread
     stack_bytes: int
     spill_bytes: int
@@ -46,10 +46,11 @@ def read(name: str, arch: int, *, ptx: str, log: str, shared_bytes: int) -> Figu
         raise ValueError(f"log: no registers and stack frame of {name} in {log!r}")
     stack, stored, loaded = map(int, frame.groups())
     serialized = SERIALIZED.search(log)
+    used = [name for name, found in (("wgmma", WGMMA), ("mma", MMA)) if found.search(ptx)]
     return Figures(
         name=name,
         arch=arch,
-        tensor_core="wgmma" if WGMMA.search(ptx) else "mma" if MMA.search(ptx) else "none",
+        tensor_core=" and ".join(used) or "none",
         registers=int(registers[1]),
         stack_bytes=stack,
         spill_bytes=stored + loaded,

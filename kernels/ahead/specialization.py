@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-__all__ = ["Specialization"]
+__all__ = ["OPTIONS", "Specialization"]
+
+# Of every kernel, where it is checked and where it is launched. Triton fuses a·b + c only if asked.
+OPTIONS: Mapping[str, Any] = MappingProxyType({"enable_fp_fusion": True})
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +23,7 @@ class Specialization:
     constexprs: value of every argument whose type is "constexpr".
     divisible:  arguments the launcher always passes as multiples of 16 (pointers: of 16 bytes).
     attention:  whether it multiplies matrices: tensor cores and asynchronous copies are required.
+    few_rows:   fewer of them than the 64 of wgmma: mma is expected on 9.0 as on 8.0.
     arches:     compute capabilities, 80 = A100, 90 = H100 and H200.
     """
 
@@ -30,6 +35,7 @@ class Specialization:
     num_warps: int = 4
     num_stages: int = 2
     attention: bool = True
+    few_rows: bool = False
     arches: tuple[int, ...] = (80, 90)
 
     def __post_init__(self) -> None:

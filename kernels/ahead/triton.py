@@ -20,7 +20,7 @@ from triton.runtime.cache import get_cache_manager
 from triton.runtime.jit import JITFunction
 
 from .figures import Figures, read
-from .specialization import Specialization
+from .specialization import OPTIONS, Specialization
 
 __all__ = ["VERSION", "measure"]
 
@@ -70,9 +70,4 @@ def _source(spec: Specialization) -> ASTSource:
 
 
 def _options(spec: Specialization) -> dict[str, Any]:
-    # Triton 3.10 will no longer fuse a*b+c by itself; a launcher must ask for it as well.
-    return {
-        "num_warps": spec.num_warps,
-        "num_stages": spec.num_stages,
-        "enable_fp_fusion": True,
-    }
+    return {"num_warps": spec.num_warps, "num_stages": spec.num_stages, **OPTIONS}

@@ -5,6 +5,11 @@ capability 8.0 (A100) and 9.0 (H100, H200); their speed has yet to be measured. 
 keep the traffic from the L2 cache low; small key tiles waste less of a small disc. dK and dV fill
 half of the registers, hence few queries at a time there. Devices with 99 KiB of shared memory a
 block (8.6, 8.9, 12.0) get those of 8.0, which need less.
+
+The 64 rows of wgmma are too many for fp32 beyond 64 channels: its three products of tf32 want both
+halves of the rows a program owns in registers, 128 of a thread's 255 at 128 channels, beside the
+sums. Spilled: 64 and 128 rows with 16 and 32 keys, 4 and 8 warps; three and six products of bf16;
+halves made beforehand and read from shared memory. There mma on 32 and 16 rows has to do.
 """
 
 from __future__ import annotations
@@ -65,13 +70,18 @@ TABLE = {  # (arch, head dimension up to, pass), 16 bits
     (80, 256, "query"): Setting(HALF, TINY, 16, (2, 2), 8),
     (80, 256, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8),
 }
-WIDE = {  # (head dimension up to, pass), 32 bits on any device; 256 is right, but spills
-    (64, "forward"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
-    (64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
-    (64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
-    (128, "forward"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
-    (128, "query"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
-    (128, "key"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
+WIDE = {  # (arch, head dimension up to, pass), 32 bits
+    (90, 64, "forward"): Setting(HALF, SMALL, 32, (2, 2), 4, "tf32x3"),
+    (90, 64, "query"): Setting(HALF, SMALL, 32, (2, 2), 8, "tf32x3"),
+    (90, 64, "key"): Setting(HALF, TINY, 16, (2, 2), 4, "tf32x3", apart=True),
+    (80, 64, "forward"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
+    (80, 64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
+    (80, 64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
+}
+WIDER = {  # pass: 32 bits and more than 64 channels, any device; more than 128 are right, but spill
+    "forward": Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
+    "query": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
+    "key": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
 }
 
 
@@ -92,6 +102,6 @@ def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) ->
     """
     columns = max(64, block_of(head_dim))
     if item_bytes > 2:
-        return WIDE[min(128, columns), kind]
+        return WIDE[arch, columns, kind] if columns == 64 else WIDER[kind]
     chosen = TABLE[arch, columns, kind]
     return replace(chosen, other=HALF) if near and chosen.other == FULL else chosen

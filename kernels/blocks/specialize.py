@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..ahead import Specialization
 from . import triton as forward
 from .backward import triton as backward
-from .launch import constants
-from .settings import block_of, setting
+from .launch import by_rows, constants
+from .settings import setting
 
 __all__ = ["PASSES", "attention", "around"]
 
@@ -38,7 +40,10 @@ def attention(
     bits: bool = False,
     bias: bool = False,
 ) -> list[Specialization]:
-    """The launches of one pass; what the flags mean stands in `launch.constants`."""
+    """The launches of one pass; what the flags mean stands in `launch.constants`.
+
+    Only fp32 beyond 64 channels may do without wgmma; settings.py says why.
+    """
     chosen = setting(kind, head_dim, 4 if dtype == "fp32" else 2, near, arch)
     tiles = "/".join(f"{height}x{width}" for height, width in (chosen.own, chosen.other))
     marks = (("pooled", second), ("bias", bias))
@@ -56,7 +61,7 @@ def attention(
                 (arch,),
                 chosen.warps,
                 chosen.stages[1],
-                attention=dtype != "fp32",
+                few_rows=dtype == "fp32" and head_dim > 64,
             )
         )
     return made
@@ -64,26 +69,26 @@ def attention(
 
 def around(head_dim: int, dtype: str) -> list[Specialization]:
     """What runs before the backward pass and after the forward pass."""
-    shape: dict[str, object] = {"D": head_dim, "BLOCK_D": block_of(head_dim), "ROWS": 32}
-    before = {**shape, "DLSE": True, "dlse_n": 1}
-    rest = dtype, (80, 90), 4, 2
+    options = by_rows(head_dim)
+    rest = dtype, (80, 90), options.pop("num_warps"), options.pop("num_stages")
+    before = {**options, "DLSE": True, "dlse_n": 1}
     return [
         _specialization(f"blocks rows d{head_dim}", backward.rows_kernel, before, *rest),
-        _specialization(f"blocks merge d{head_dim}", forward.merge_kernel, shape, *rest),
+        _specialization(f"blocks merge d{head_dim}", forward.merge_kernel, options, *rest),
     ]
 
 
 def _specialization(
     name: str,
     kernel: object,
-    consts: dict[str, object],
+    consts: Mapping[str, object],
     dtype: str,
     arches: tuple[int, ...],
     warps: int,
     stages: int,
-    *,
-    attention: bool = False,
+    few_rows: bool | None = None,
 ) -> Specialization:
+    """few_rows: of an attention kernel; None = it is none."""
     names: list[str] = kernel.arg_names  # type: ignore[attr-defined]
     strides = {f"{x}_{axis}" for x in TYPED for axis in "bhn"}
     kinds = dict.fromkeys(names, "i32")
@@ -100,6 +105,7 @@ def _specialization(
         divisible=tuple(x for x in names if kinds[x][0] == "*" or x in strides),
         num_warps=warps,
         num_stages=stages,
-        attention=attention,
+        attention=few_rows is not None,
+        few_rows=bool(few_rows),
         arches=arches,
     )

@@ -69,4 +69,4 @@ def specializations() -> list[Specialization]:
                 )
             ]  # fmt: skip
             found += {spec.name: spec for spec in made}.values()  # near and far may be the same
-    return found + specialize.around(128, "bf16")
+    return found + specialize.around(128, "bf16") + specialize.around(256, "bf16")

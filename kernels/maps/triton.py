@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..ahead import Specialization
+from ..ahead import OPTIONS, Specialization
 
 __all__ = ["backward", "forward", "specializations"]
 
@@ -171,10 +171,14 @@ class _Tile:
 def _tile(kernel: str, dtype: torch.dtype, depth: int, keys: int, biased: bool) -> _Tile:
     """depth: BLOCK_D; keys: how many are chosen."""
     fp32 = dtype == torch.float32
+    if fp32 and depth > 64:  # blocks/settings.py says why wgmma's 64 rows are too many
+        if kernel == "columns":
+            return _Tile(64, 16, 8, 2)
+        return _Tile(16, 32, 8, 2) if kernel == "dk" else _Tile(32, 16, 8, 2)
     small = fp32 or depth == 256
     side = 32 if small or biased else 64
     if kernel == "dk":  # its keys are the rows of the product, of which wgmma takes 64
-        return _Tile(32 if fp32 or biased else 64, 32 if fp32 else 64, 8 if small else 4, 2)
+        return _Tile(32 if fp32 or biased else 64, 64, 8 if small else 4, 2)
     side = max(16, min(side, triton.next_power_of_2(keys)))
     return _Tile(64, side, 4, 2) if small else _Tile(128, side, 8, 2)
 
@@ -197,7 +201,7 @@ def _constants(dtype: torch.dtype, D: int, tile: _Tile, biased: bool) -> dict[st
 
 def _cut(kernel: str, q: Tensor, k: Tensor, bias: Tensor | None) -> tuple[_Tile, dict[str, Any]]:
     tile = _tile(kernel, q.dtype, _depth(q.shape[-1]), k.shape[2], bias is not None)
-    launch = {"num_warps": tile.warps, "num_stages": tile.stages}
+    launch = {"num_warps": tile.warps, "num_stages": tile.stages, **OPTIONS}
     return tile, {**_constants(q.dtype, q.shape[-1], tile, bias is not None), **launch}
 
 
@@ -287,7 +291,7 @@ def specializations() -> list[Specialization]:
     """What FLUX (D 128), SD 3 (64) and SD 1.5 (160) launch, few or many keys, and a key bias."""
     bf16, fp32 = torch.bfloat16, torch.float32
     cases = [(bf16, 128, 16, False), (bf16, 128, 512, False), (bf16, 128, 512, True)]
-    cases += [(bf16, 160, 16, False), (fp32, 64, 16, False)]
+    cases += [(bf16, 160, 16, False), (fp32, 64, 16, False), (fp32, 128, 16, False)]
     return [
         _specialization(kernel, *case)
         for kernel in (_columns, _dq, _dk)
@@ -320,5 +324,5 @@ def _specialization(
         ),
         num_warps=tile.warps,
         num_stages=tile.stages,
-        attention=dtype != torch.float32,  # three tf32 products: mma on every GPU
+        few_rows=dtype == torch.float32 and D > 64 and kernel is not _columns,
     )

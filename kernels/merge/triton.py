@@ -12,14 +12,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..ahead import Specialization
+from ..ahead import OPTIONS, Specialization
 
 __all__ = ["backward", "forward", "specializations"]
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 ROWS = 16
-WARPS = 4
+LAUNCH = {"num_warps": 4, "num_stages": 3}
 
 
 @triton.jit
@@ -106,7 +106,7 @@ def forward(outs: Tensor, lses: Tensor) -> tuple[Tensor, Tensor]:
     if lse.numel():
         _merge[triton.cdiv(N, ROWS), B * H](
             outs, lses, out, lse, *outs.stride()[:4], *lses.stride(), P, H, N,
-            **_options(D), num_warps=WARPS,
+            **_options(D), **LAUNCH, **OPTIONS,
         )  # fmt: skip
     return out, lse
 
@@ -122,7 +122,7 @@ def backward(
         _backward[triton.cdiv(N, ROWS), B * H](
             dout, dlse, outs, lses, out, lse, douts, dlses,
             *dout.stride()[:3], *dlse.stride(), *outs.stride()[:4], *lses.stride(),
-            douts.stride(0), dlses.stride(0), P, H, N, **_options(D), num_warps=WARPS,
+            douts.stride(0), dlses.stride(0), P, H, N, **_options(D), **LAUNCH, **OPTIONS,
         )  # fmt: skip
     return douts, dlses
 
@@ -155,7 +155,6 @@ def _specialization(kernel: Any) -> Specialization:
         divisible=tuple(
             name for name in names if name not in constants and ("_" in name or len(name) > 1)
         ),
-        num_warps=WARPS,
-        num_stages=3,
+        **LAUNCH,
         attention=False,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from attention_studio.kernels.ahead import Specialization
+from attention_studio.kernels.ahead.__main__ import shipped
 from attention_studio.kernels.ahead.figures import Figures, read
 from attention_studio.kernels.ahead.record import read_record, write_record
 from attention_studio.kernels.ahead.rules import growth, violations
@@ -49,6 +50,8 @@ def test_figures_are_read_from_ptx_and_log() -> None:
     assert (found.registers, found.stack_bytes, found.spill_bytes) == (255, 232, 516)
     assert found.serialized == "insufficient register resources for the wgmma pipeline"
     assert read("k", 80, ptx="mma.sync.aligned", log=LOG, shared_bytes=0).tensor_core == "mma"
+    both = read("k", 90, ptx=PTX + "mma.sync.aligned", log=LOG, shared_bytes=0)
+    assert both.tensor_core == "wgmma and mma"
     with pytest.raises(ValueError, match="no registers"):
         read("k", 90, ptx=PTX, log="", shared_bytes=0)
 
@@ -61,6 +64,7 @@ def test_figures_are_read_from_ptx_and_log() -> None:
         ({"registers": 256}, "256 registers"),
         ({"shared_bytes": 227 * 1024 + 1}, "232449 bytes of shared memory"),
         ({"tensor_core": "mma"}, "tensor cores by mma, expected wgmma"),
+        ({"tensor_core": "wgmma and mma"}, "by wgmma and mma, expected wgmma"),
         ({"serialized": "reasons"}, "expected a pipeline: reasons"),
         ({"async_copies": 0}, "no asynchronous copy"),
         ({"tiny_loads": 1}, "1 loads of 1 or 2 bytes"),
@@ -71,6 +75,24 @@ def test_each_rule_has_its_line(changed: dict[str, object], said: str) -> None:
     assert violations(SPEC, FINE) == []
     (line,) = violations(SPEC, replace(FINE, **changed))  # type: ignore[arg-type]
     assert line.startswith("k, sm_90: ") and said in line
+
+
+def test_settings_of_8_0_fit_devices_with_less_shared_memory() -> None:
+    older = replace(FINE, arch=80, tensor_core="mma", shared_bytes=99 * 1024)
+    assert violations(SPEC, older) == []
+    (line,) = violations(SPEC, replace(older, shared_bytes=99 * 1024 + 16))
+    assert "101392 bytes of shared memory, expected at most 101376" in line
+
+
+def test_mma_on_sm_90_must_be_declared() -> None:
+    few = replace(SPEC, few_rows=True)
+    assert violations(few, replace(FINE, tensor_core="mma")) == []
+    assert "by wgmma, expected mma" in violations(few, FINE)[0]
+
+
+def test_only_fp32_beyond_64_channels_is_declared() -> None:
+    specs = [spec for spec in shipped() if spec.few_rows]
+    assert specs and all("fp32 d128" in spec.name for spec in specs)
 
 
 def test_a_kernel_without_matrices_needs_no_tensor_cores() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..launch import LOG2E, Rule, launched, run, step
+from ..launch import LOG2E, ROWS, Rule, by_rows, launched, run, step
 from ..plan import Plan, parts_of
 from ..settings import Setting, block_of
 from . import triton as kernels
@@ -46,15 +46,14 @@ def inputs(
     lse = lse.contiguous()
     lse2, delta = torch.empty_like(lse), torch.empty_like(lse)
     given = lse if dlse is None else dlse
-    block = 32
     run(
         kernels.rows_kernel,
-        (-(-N // block), B * H),
+        (-(-N // ROWS), B * H),
         (
             *(out, dout, lse, given, lse2, delta),
             *(*out.stride()[:3], *dout.stride()[:3], *given.stride(), H, N),
         ),
-        {"D": D, "BLOCK_D": block_of(D), "ROWS": block, "DLSE": dlse is not None},
+        {**by_rows(D), "DLSE": dlse is not None},
     )
     return Inputs(q, k, v, dout, lse2, delta, scale, bias)
 
