@@ -8,13 +8,16 @@ if TYPE_CHECKING:
     from .call import Call, Kind, Rows, Site, Step
     from .control import Control, Prompts
     from .controls import (
+        Excite,
         KeepLayout,
         LocalBlend,
         RecordMaps,
         RefineWords,
         ReplaceWords,
+        Retain,
         ReweightWords,
         SchedulePrompt,
+        Segregate,
     )
     from .interval import Interval
     from .mask import Dense, KeyBias, Labels, Mask, Window
@@ -26,6 +29,7 @@ __all__ = [
     "Cancelled",
     "Control",
     "Dense",
+    "Excite",
     "Interval",
     "KeepLayout",
     "KeyBias",
@@ -38,10 +42,12 @@ __all__ = [
     "RecordMaps",
     "RefineWords",
     "ReplaceWords",
+    "Retain",
     "ReweightWords",
     "Rows",
     "Run",
     "SchedulePrompt",
+    "Segregate",
     "Site",
     "Step",
     "Term",
@@ -52,13 +58,16 @@ _HOMES = {
     "call": ("Call", "Kind", "Rows", "Site", "Step"),
     "control": ("Control", "Prompts"),
     "controls": (
+        "Excite",
         "KeepLayout",
         "LocalBlend",
         "RecordMaps",
         "RefineWords",
         "ReplaceWords",
+        "Retain",
         "ReweightWords",
         "SchedulePrompt",
+        "Segregate",
     ),
     "interval": ("Interval",),
     "mask": ("Dense", "KeyBias", "Labels", "Mask", "Window"),

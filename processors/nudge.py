@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .call import Batch, Step
 from .recorder import Recorder
-from .step import Objective, Refining, Relative
+from .step import Objective, Refining, Relative, Selective
 
 __all__ = ["Nudge", "nudge", "spread", "unmoved"]
 
@@ -54,6 +54,7 @@ def nudge(
     look: Callable[[Tensor], Recorder],
     factor: float,
     part: tuple[slice, ...],
+    batch: Batch,
 ) -> tuple[Tensor, Nudge]:
     """δ of the shape of `sample[part]`, zero for rows that no loss depends on, and what was done.
 
@@ -61,10 +62,12 @@ def nudge(
     look:   runs the denoiser on such rows; what was recorded.
     factor: c.
     part:   what of the sample is latents.
+    batch:  whose these rows are.
     """
     start = sample.detach()
     delta = torch.zeros_like(start[part])
     moves, skipped = 0, set[int]()
+    allowed = _allowed(objectives, batch).to(delta.device)
     while True:
         seen = start.clone()
         seen[part] += factor * delta
@@ -72,7 +75,7 @@ def nudge(
         more = _again(objectives, losses, step, moves, len(start)).to(delta.device)
         finite = move.isfinite().flatten(1).all(1)
         skipped |= {row for row, ok in enumerate(finite.tolist()) if not ok}
-        chosen = finite & more if bool(more.any()) else finite
+        chosen = allowed & finite & more if bool(more.any()) else allowed & finite
         delta = delta + torch.where(chosen.view(-1, *(1,) * (move.ndim - 1)), move, 0.0)
         moves += 1
         if not bool(more.any()):
@@ -136,6 +139,15 @@ def _move(
 
 def _is_relative(objective: Objective) -> bool:
     return isinstance(objective, Relative) and objective.relative
+
+
+def _allowed(objectives: Sequence[Objective], batch: Batch) -> Tensor:
+    """[B] bool: rows that any of them may move."""
+    allowed = torch.zeros(len(batch.rows), dtype=torch.bool)
+    for objective in objectives:
+        rows = objective.moved(batch) if isinstance(objective, Selective) else batch.cond
+        allowed[list(rows)] = True
+    return allowed
 
 
 def _again(

@@ -41,7 +41,7 @@ class Run:
         self._controls = tuple(controls)
         self._budget_bytes = budget_bytes
         self._bound: tuple[Control, ...] = ()
-        self._aims: tuple[Objective, ...] = ()
+        self._outside: tuple[Control, ...] = ()  # those that act when nothing is probed
         self._nudges: list[Nudge] = []
         self._encoded: Encoded | None = None
         self._prompts: Prompts | None = None
@@ -112,7 +112,7 @@ class Run:
         self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
         self._bound = tuple(control for control in bound if control is not None)
-        self._aims = tuple(c for c in self._bound if isinstance(c, Objective))
+        self._outside = tuple(c for c in self._bound if not isinstance(c, Objective))
 
     def entered(self, inputs: Inputs) -> Inputs:
         """The denoiser is called; the inputs to call it with."""
@@ -133,7 +133,7 @@ class Run:
     def objectives(self) -> tuple[Objective, ...]:
         """Those that want to move the latents in this step."""
         step, _ = self._now()
-        return tuple(aim for aim in self._aims if aim.rate(step))
+        return tuple(c for c in self._bound if isinstance(c, Objective) and c.rate(step))
 
     def nudged(
         self, inputs: Inputs, probe: Callable[[Tensor, Sequence[int]], Any], scale: Tensor
@@ -152,10 +152,11 @@ class Run:
             return self._recorder
 
         self._plans = Plans()  # of fewer rows: kept apart, so that neither drives the other out
-        self._batch, self._probing = Batch(tuple(batch.rows[row] for row in rows)), True
+        own = Batch(tuple(batch.rows[row] for row in rows))
+        self._batch, self._probing = own, True
         try:
             sample = inputs.sample[list(rows)]
-            delta, done = nudge(active, step, sample, look, float(scale), part)
+            delta, done = nudge(active, step, sample, look, float(scale), part, own)
         finally:
             self._recorder, self._plans = recorder, plans
             self._batch, self._probing = batch, False
@@ -249,7 +250,7 @@ class Run:
         if self._batch is None or self._step is None or not self._batch.every:
             return ()
         step = self._step
-        bound = self._bound if self._probing else (c for c in self._bound if c not in self._aims)
+        bound = self._bound if self._probing else self._outside
         return tuple(control for control in bound if control.acts(site, step))
 
     def _now(self) -> tuple[Step, Batch]:

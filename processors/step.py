@@ -11,6 +11,7 @@ which equals editing the latents before the step.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -19,7 +20,16 @@ from torch import Tensor
 from .call import Batch, Step
 from .recorder import Maps
 
-__all__ = ["Condition", "Inputs", "LatentEdit", "Objective", "Observer", "Refining", "Relative"]
+__all__ = [
+    "Condition",
+    "Inputs",
+    "LatentEdit",
+    "Objective",
+    "Observer",
+    "Refining",
+    "Relative",
+    "Selective",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +90,15 @@ class Relative(Objective, Protocol):
     @property
     def relative(self) -> bool:
         """Whether it is: δ = −α |z| g / |g| for each picture, g = dL/dz."""
+        ...
+
+
+@runtime_checkable
+class Selective(Objective, Protocol):
+    """An objective that moves some conditional rows only, though others have a part in its loss."""
+
+    def moved(self, batch: Batch) -> Sequence[int]:
+        """Rows of the batch, all of them conditional, whose latents it may move."""
         ...
 
 
