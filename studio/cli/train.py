@@ -19,6 +19,8 @@ class Phase(StrEnum):
 
     close_ups = "close-ups"
     mixed = "mixed"
+    pairs = "pairs"
+    paired = "paired"
     simple = "simple"
     everything = "everything"
 

@@ -15,7 +15,7 @@ from ..plan import Plan, caption
 from ..render import Rendered, render
 from ..sample import sample_plan
 
-__all__ = ["MIXED", "Phase", "captioned", "close_ups", "scenes", "to_model"]
+__all__ = ["TURNS", "Phase", "captioned", "close_ups", "scenes", "to_model"]
 
 Seed = int | tuple[int, ...]
 Captioned = tuple[str, NDArray[np.uint8]]
@@ -24,33 +24,49 @@ Captioned = tuple[str, NDArray[np.uint8]]
 class Phase(StrEnum):
     """What an image model learns from, the easier first.
 
-    ours: a quarter-size picture of one thing costs a quarter and teaches the same nouns.
+    ours: a quarter-size picture of one thing costs a quarter and teaches the same nouns, a picture
+    of two on three quarters of the side costs a little over half; both alternate with whole ones.
     """
 
     close_ups = "close-ups"
     mixed = "mixed"
+    pairs = "pairs"
+    paired = "paired"
     simple = "simple"
     everything = "everything"
 
 
-MIXED = {Phase.close_ups: 2, Phase.simple: 1}
-"""Turns of the mixed phase: a third of its time goes to close-ups, which cost a quarter."""
+TURNS: dict[Phase, dict[Phase, int]] = {
+    Phase.mixed: {Phase.close_ups: 2, Phase.simple: 1},
+    Phase.paired: {Phase.pairs: 2, Phase.simple: 1},
+}
+"""Steps in turn of the phases that are made of others."""
 
 
 def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:
     """Captions and pictures of a phase, for ever."""
     if phase is Phase.close_ups:
         yield from close_ups(seed, nouns, size)
+    if phase is Phase.pairs:
+        for plan, drawn in scenes(seed, nouns, 3 * size // 4, count=2, style=None):
+            yield plan.caption, drawn.image
     for plan, drawn in scenes(seed, nouns, size):
         if phase is Phase.everything or (len(plan.things) < 3 and plan.style is None):
             yield plan.caption, drawn.image
 
 
-def scenes(seed: Seed, nouns: Sequence[str], size: int) -> Iterator[tuple[Plan, Rendered]]:
-    """Scenes that training may see, for ever."""
+def scenes(
+    seed: Seed,
+    nouns: Sequence[str],
+    size: int,
+    *,
+    count: int | None = None,
+    style: str | bool | None = True,
+) -> Iterator[tuple[Plan, Rendered]]:
+    """Scenes that training may see, for ever; `count` and `style` as in `sample_plan`."""
     rng = np.random.default_rng(seed)
     while True:
-        plan = sample_plan(rng, nouns=nouns)
+        plan = sample_plan(rng, nouns=nouns, count=count, style=style)
         yield plan, render(plan, size)
 
 

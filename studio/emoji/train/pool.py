@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .loop import Budget, trained_so_far
-from .pictures import MIXED, Phase, captioned, to_model
+from .pictures import TURNS, Phase, captioned, to_model
 from .precision import autocast
 from .tokenizer import FILLERS, PREFIXES
 
@@ -82,7 +82,7 @@ class Pool:
 
 
 class Feed:
-    """The pool of a phase; in the mixed phase two, of close-ups and of simple scenes in turn."""
+    """The pool of a phase, or those of the phases it is made of, in turn."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Feed:
         budget: Budget,
         phase: Phase,
     ) -> None:
-        phases = MIXED if phase is Phase.mixed else {phase: 1}
+        phases = TURNS.get(phase, {phase: 1})
         pools = {part: Pool(vae, tokenize, nouns, budget, part) for part in phases}
         self.turns = [pools[part] for part, times in phases.items() for _ in range(times)]
 
