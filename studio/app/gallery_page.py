@@ -102,5 +102,5 @@ def _turn_pages(page: int, *, more: bool) -> None:
 
 
 @st.cache_data(max_entries=1024, show_spinner=False)
-def _small(path: str, _changed: int) -> bytes:
+def _small(path: str, changed: int) -> bytes:
     return shown(open_picture(Path(path)), _THUMB_PX, _THUMB_PX + 128)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -103,14 +104,15 @@ def _maps(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     if not stored:
         st.info("No maps were recorded.")
         return
-    arrays = read_maps(desk.path(stored["file"]))
+    path = desk.path(stored["file"])
+    recorded = _names(str(path), path.stat().st_mtime_ns)
     having = [p for p in pictures if not p.name.startswith("Plain")]
     names = [picture.name for picture in having]
     name = st.segmented_control(
         "Picture", names, default=names[-1], required=True, key=f"map_of_{job.key}"
     )
     picture = having[names.index(name)]
-    words = [i for i in range(len(stored["words"])) if f"{i}-{picture.number}" in arrays]
+    words = [i for i in range(len(stored["words"])) if f"{i}-{picture.number}" in recorded]
     if not words:
         st.info("No maps were recorded of this picture.")
         return
@@ -122,10 +124,10 @@ def _maps(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
         required=True,
         key=f"word_{job.key}_{picture.number}",
     )
-    image = open_picture(desk.path(picture.file))
+    name = f"{word}-{picture.number}"
     compare(
-        data_url(shown(heat(arrays[f"{word}-{picture.number}"], image.size))),
-        data_url(shown(image)),
+        data_url(_heat(str(path), path.stat().st_mtime_ns, name, str(desk.path(picture.file)))),
+        _url(desk, picture),
         first=f"“{stored['words'][word]}” in {picture.name}",
         second="bright: looked at most",
         label="Opacity of the map",
@@ -165,7 +167,16 @@ def _url(desk: Desk, picture: _Picture) -> str:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _shown(path: str, _changed: int) -> bytes:
-    from pathlib import Path
-
+def _shown(path: str, changed: int) -> bytes:
     return shown(open_picture(Path(path)))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _names(maps: str, changed: int) -> frozenset[str]:
+    return frozenset(read_maps(Path(maps)))
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _heat(maps: str, changed: int, name: str, picture: str) -> bytes:
+    """The map as large as the picture it belongs to."""
+    return shown(heat(read_maps(Path(maps))[name], open_picture(Path(picture)).size))

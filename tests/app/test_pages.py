@@ -257,3 +257,14 @@ def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
     peak = np.zeros((4, 4), dtype=np.float32)
     peak[1, 2] = 0.3
     assert heat(peak, (4, 4)).getpixel((2, 1)) == (255, 234, 70)
+
+
+def test_a_picture_drawn_again_is_read_again(tmp_path: Path) -> None:
+    from attention_studio.app.gallery_page import _small
+
+    path = tmp_path / "a.png"
+    seen = set()
+    for when, colour in enumerate(("red", "blue")):
+        Image.new("RGB", (8, 8), colour).save(path)
+        seen.add(_small(str(path), when))
+    assert len(seen) == 2
