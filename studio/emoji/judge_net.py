@@ -94,16 +94,21 @@ class JudgeNet(nn.Module):
         """What it sees in `[B, 128, 128, 3]`.
 
         Cells of 2 x 2 pixels have learned how much of them a thing covers, so the probabilities
-        are scaled up smoothly and a half means an edge.
+        are scaled up smoothly and a half means an edge. ours: a second look, one pixel further down
+        and right, has its cells where those of the first meet; the mean of both knows edges better
+        (IoU + 0.004, after the autoencoder + 0.007, on 200 scenes kept for such choices).
         """
         images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-        logits = self(images.contiguous())
+        moved = F.pad(images, (1, 0, 1, 0), mode="replicate")[:, :, :SIZE_PX, :SIZE_PX]
+        here, there = (self(look.contiguous()) for look in (images, moved))
         nouns, tints = (
-            F.interpolate(maps.softmax(1), size=(SIZE_PX, SIZE_PX), mode="bilinear").numpy()
-            for maps in (logits.nouns, logits.tints)
+            (_smooth(first) + F.pad(_smooth(second), (0, 1, 0, 1), mode="replicate")[..., 1:, 1:])
+            .div(2)
+            .numpy()
+            for first, second in ((here.nouns, there.nouns), (here.tints, there.tints))
         )
-        places, styles = logits.places.argmax(1), logits.styles.argmax(1)
-        return Answers(nouns, tints, places.tolist(), styles.tolist())
+        places, styles = here.places + there.places, here.styles + there.styles
+        return Answers(nouns, tints, places.argmax(1).tolist(), styles.argmax(1).tolist())
 
     @classmethod
     def load(cls, folder: Path) -> JudgeNet:
@@ -137,6 +142,11 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.shortcut(x) + self.body(x))
+
+
+def _smooth(logits: Tensor) -> Tensor:
+    """Probabilities `[B, C, 128, 128]` of cells `[B, C, 64, 64]`."""
+    return F.interpolate(logits.softmax(1), size=(SIZE_PX, SIZE_PX), mode="bilinear")
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
