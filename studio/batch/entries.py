@@ -35,6 +35,7 @@ FIELDS = (
 """What an entry may say."""
 
 _SYNTAX = re.compile(r"[()\[\]<>\\]|(?<!\S)(?:AND|BREAK)(?!\S)")
+_HALF = re.compile("[\ud800-\udfff]")
 _FRAMES = 512  # kept at once
 _LONGEST_ID = 400
 
@@ -68,8 +69,8 @@ class Maker:
         name = fields.pop(self._id_field, None)
         if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
             raise ValueError(f"{self._id_field}: came {name!r:.60}; expected a text or a number")
-        if name is not None and not 0 < len(str(name)) <= _LONGEST_ID:
-            raise ValueError(f"{self._id_field}: expected 1 to {_LONGEST_ID} characters")
+        if name is not None and (not 0 < len(str(name)) <= _LONGEST_ID or _HALF.search(str(name))):
+            raise ValueError(f"{self._id_field}: expected 1 to {_LONGEST_ID} characters of Unicode")
         fields, said = as_fields(fields)
         given = _given(self._defaults, fields)
         sources, edits = _texts(given)
@@ -161,6 +162,8 @@ def _texts(given: dict[str, Any]) -> tuple[list[str], list[str]]:
     for name, found in (("prompt" if prompt is not None else "prompts", sources), ("to", edits)):
         if not isinstance(found, list | tuple) or not all(isinstance(t, str) for t in found):
             raise ValueError(f"{name}: came {found!r:.80}; expected text")
+        if any(not text.isascii() and _HALF.search(text) for text in found):
+            raise ValueError(f"{name}: it holds half a surrogate pair; expected Unicode text")
     return list(sources), list(edits)
 
 

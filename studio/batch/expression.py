@@ -22,7 +22,7 @@ Expression: TypeAlias = Callable[[Mapping[str, Any]], Value]
 """Figures of an edit or a picture -> its value."""
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)|(?P<text>'[^']*'|\"[^\"]*\")"
+    r"\s*(?:(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)|(?P<text>'[^']*'|\"[^\"]*\")"
     r"|(?P<name>[A-Za-z_]\w*)|(?P<sign><=|>=|==|!=|[<>()+*/-]))",
     re.ASCII,
 )
