@@ -14,7 +14,10 @@ _CHANNELS = 256
 
 
 def check(q: Tensor, k: Tensor, v: Tensor) -> None:
-    """Refuses all but q [B, H, N, D], k, v [B, H, S, D] of one float dtype and device, D <= 256."""
+    """Refuses all but q [B, H, N, D], k, v [B, H, S, D] of one float dtype and device.
+
+    D <= 256, N and S >= 1.
+    """
     for name, x in (("q", q), ("k", k), ("v", v)):
         if x.ndim != 4:
             raise ValueError(f"{name}: came shape {list(x.shape)}, expected [B, H, tokens, D]")
@@ -28,6 +31,8 @@ def check(q: Tensor, k: Tensor, v: Tensor) -> None:
             raise ValueError(
                 f"{name}: came strides {x.stride()}, expected the channels next to each other"
             )
+        if not x.shape[2]:
+            raise ValueError(f"{name}: came without tokens, expected at least 1")
     B, H, _, D = q.shape
     if not 1 <= D <= _CHANNELS:
         raise ValueError(f"q: came {D} channels, expected 1 to {_CHANNELS}")

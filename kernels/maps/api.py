@@ -38,8 +38,8 @@ def word_maps(
     counts for each word;  lse [B, H, N] over *all* keys, fp32 (fp64 with fp64), −inf for a query
     that sees nothing, whose maps are zero;  bias broadcastable to [B, H, N, T];  scale None =
     1/sqrt(D).
-    impl: reference = the oracle, tiled = torch with bounded scratch, triton; auto = triton on CUDA,
-    else tiled. A named one never falls back to another.
+    impl: reference = the oracle, tiled = torch with bounded scratch, triton; auto = triton on CUDA
+    (fp64: tiled), else tiled. A named one never falls back to another.
 
     Gradients, once: of q, k (the chosen keys) and lse. A map also moves with the keys that were not
     chosen, through lse alone: give the LSE of `attention_lse` and backward reaches all of them.
@@ -50,7 +50,7 @@ def word_maps(
     factor = D**-0.5 if scale is None else scale
     words = words.to(lse).expand(B, -1, -1)
     if impl == "auto":
-        impl = "triton" if q.is_cuda else "tiled"
+        impl = "triton" if q.is_cuda and q.dtype != torch.float64 else "tiled"
     if impl == "reference":
         return reference.word_maps(q, k, words, lse, bias, factor)
     for name, x in (("words", words), ("bias", bias)):
@@ -75,6 +75,9 @@ def _check(
         raise ValueError(
             f"k: came {k.dtype} of shape {_sizes(k)}; expected {q.dtype} [{B}, {H}, T, {D}] as q"
         )
+    for name, x in (("k", k), ("words", words), ("lse", lse), ("bias", bias)):
+        if x is not None and x.device != q.device:
+            raise ValueError(f"{name}: came on {x.device}; expected {q.device} as q")
     T = k.shape[2]
     if words.ndim != 3 or words.shape[0] not in (1, B) or words.shape[1] != T:
         raise ValueError(f"words: came shape {_sizes(words)}; expected [{B} or 1, {T}, W]")

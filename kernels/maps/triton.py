@@ -36,7 +36,8 @@ def _rows(base, row, stride, limit, D: tl.constexpr, BLOCK_D: tl.constexpr, EMUL
     mask = (row < limit)[:, None]
     if D < BLOCK_D:
         mask = mask & (col < D)[None, :]
-    x = tl.load(base + row[:, None] * stride + col[None, :], mask=mask, other=0.0)
+    at = base + row.to(tl.int64)[:, None] * stride + col[None, :]  # 8K in FLUX passes 2^31
+    x = tl.load(at, mask=mask, other=0.0)
     if EMULATE:
         x = x.to(tl.float32)
     return x

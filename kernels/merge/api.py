@@ -33,7 +33,8 @@ def merge(
     fp32 (fp64 with fp64), −inf for a row without keys, whose output may be anything, NaN even.
     Returns both for all keys, [B, H, N, D] and [B, H, N]; a row that sees nothing is zero and −inf,
     with zero gradients. Gradients, once, of outs and lses. ValueError when the two do not fit.
-    impl: auto = triton on CUDA, else reference; a named one never falls back to another.
+    impl: auto = triton on CUDA but for fp64, else reference; a named one never falls back to
+    another.
     """
     if impl not in IMPLS:
         raise ValueError(f"impl: came {impl!r}; expected one of {', '.join(IMPLS)}")
@@ -41,18 +42,32 @@ def merge(
         raise ValueError(
             f"outs, lses: came {len(outs)} and {len(lses)}; expected equally many, one at least"
         )
-    outs = outs if isinstance(outs, Tensor) else torch.stack(tuple(outs))
-    lses = lses if isinstance(lses, Tensor) else torch.stack(tuple(lses))
+    outs, lses = _stacked("outs", outs), _stacked("lses", lses)
     wide = torch.promote_types(outs.dtype, torch.float32)
     if outs.ndim != 5 or lses.shape != outs.shape[:-1] or lses.dtype != wide:
         raise ValueError(
             f"lses: came {lses.dtype} of shape {list(lses.shape)}; expected {wide} "
             f"[P, B, H, N] as outs of shape {list(outs.shape)}"
         )
+    if lses.device != outs.device:
+        raise ValueError(f"lses: came on {lses.device}; expected {outs.device} as outs")
     if impl == "auto":
-        impl = "triton" if outs.is_cuda else "reference"
+        impl = "triton" if outs.is_cuda and outs.dtype != torch.float64 else "reference"
     out, lse = _merge(outs, lses, impl)
     return out, lse
+
+
+def _stacked(name: str, parts: Tensor | Sequence[Tensor]) -> Tensor:
+    if isinstance(parts, Tensor):
+        return parts
+    first = parts[0]
+    for x in parts[1:]:
+        if x.shape != first.shape or x.dtype != first.dtype or x.device != first.device:
+            raise ValueError(
+                f"{name}: came {x.dtype} of shape {list(x.shape)} on {x.device} beside "
+                f"{first.dtype} of shape {list(first.shape)} on {first.device}; expected all alike"
+            )
+    return torch.stack(tuple(parts))
 
 
 def _module(impl: str) -> ModuleType:

@@ -33,7 +33,7 @@ def _merge(
     b, h = (tl.program_id(1) // H).to(tl.int64), (tl.program_id(1) % H).to(tl.int64)
     there = row < N
     inside = there[:, None] & (dim < D)[None, :]
-    part = OUTS + b * p_b + h * p_h + row[:, None] * p_n + dim[None, :]
+    part = OUTS + b * p_b + h * p_h + row.to(tl.int64)[:, None] * p_n + dim[None, :]
     level = LSES + b * l_b + h * l_h + row * l_n
     most = tl.full((ROWS,), -float("inf"), tl.float32)
     total = tl.zeros((ROWS,), tl.float32)
@@ -74,10 +74,10 @@ def _backward(
     lse = tl.load(LSE + at, mask=there, other=-float("inf"))
     lse = tl.where(lse == -float("inf"), 0.0, lse)
     whole = tl.load(OUT + flat, mask=inside, other=0.0).to(tl.float32)
-    from_out = DOUT + b * do_b + h * do_h + row[:, None] * do_n + dim[None, :]
+    from_out = DOUT + b * do_b + h * do_h + row.to(tl.int64)[:, None] * do_n + dim[None, :]
     dout = tl.load(from_out, mask=inside, other=0.0).to(tl.float32)
     dlse = tl.load(DLSE + b * dl_b + h * dl_h + row * dl_n, mask=there, other=0.0)
-    part = OUTS + b * p_b + h * p_h + row[:, None] * p_n + dim[None, :]
+    part = OUTS + b * p_b + h * p_h + row.to(tl.int64)[:, None] * p_n + dim[None, :]
     level = LSES + b * l_b + h * l_h + row * l_n
     douts, dlses = DOUTS + flat, DLSES + at
     for _ in range(0, P):

@@ -61,6 +61,8 @@ def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> 
         (lambda q, k, v: (q.int(), k.int(), v.int()), "q: came torch.int32, expected float16"),
         (lambda q, k, v: (q, k[:, :2], v), r"k: came shape \[2, 2, 84, 8\], expected \[2, 3, 84"),
         (lambda q, k, v: (q, k, v[..., :4]), r"v: came shape \[2, 3, 84, 4\]"),
+        (lambda q, k, v: (q[:, :, :0], k, v), "q: came without tokens, expected at least 1"),
+        (lambda q, k, v: (q, k[:, :, :0], v[:, :, :0]), "k: came without tokens"),
         (lambda q, k, v: (q, k, v[:, :, :80]), r"v: came shape \[2, 3, 80, 8\]"),
         (lambda q, k, v: [x[..., ::2] for x in (q, k, v)], "q: came strides"),
         (lambda q, k, v: [x.repeat(1, 1, 1, 33) for x in (q, k, v)], "q: came 264 channels"),

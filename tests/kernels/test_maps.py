@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from attention_studio.kernels.maps import attention_lse, reference, tiled, word_maps
+from attention_studio.kernels.maps import api, attention_lse, reference, tiled, word_maps
 
 SHAPES = [(1, 1, 1, 1, 8), (2, 3, 41, 9, 16), (1, 8, 341, 77, 40), (3, 2, 7, 130, 5)]
 IMPLS = ["reference", "tiled"]
@@ -226,6 +227,9 @@ def test_constants_that_require_grad_are_refused(name: str) -> None:
         ({"k": torch.zeros(1, 2, 4, 7)}, r"k: came torch.float32 of shape \[1, 2, 4, 7\]"),
         ({"words": torch.ones(1, 5, 1)}, r"words: came shape \[1, 5, 1\]; expected \[1 or 1, 4, W"),
         ({"lse": torch.zeros(1, 2, 3).half()}, "lse: came torch.float16"),
+        ({"k": torch.zeros(1, 2, 4, 8, device="meta")}, "k: came on meta; expected cpu as q"),
+        ({"words": torch.ones(1, 4, 1, device="meta")}, "words: came on meta"),
+        ({"lse": torch.zeros(1, 2, 3, device="meta")}, "lse: came on meta"),
         ({"bias": torch.zeros(1, 1, 3, 5)}, r"bias: came shape \[1, 1, 3, 5\]"),
     ],
 )
@@ -234,6 +238,21 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
     given = {"q": q, "k": k, "words": torch.ones(1, 4, 1), "lse": torch.zeros(1, 2, 3)}
     with pytest.raises(ValueError, match=message):
         word_maps(**{**given, **change})
+
+
+@pytest.mark.parametrize(("dtype", "impl"), [(torch.float64, "tiled"), (torch.float32, "triton")])
+def test_auto_leaves_fp64_on_a_gpu_to_torch(
+    dtype: torch.dtype, impl: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(api, "_word_maps", lambda *given: seen.append(given[-1]))
+    with FakeTensorMode():
+        q, k, words, lse = (
+            torch.empty(shape, dtype=dtype, device="cuda")
+            for shape in ((1, 2, 3, 8), (1, 2, 4, 8), (1, 4, 1), (1, 2, 3))
+        )
+        word_maps(q, k, words, lse)
+    assert seen == [impl]
 
 
 def test_the_operator_is_registered_as_torch_wants_it() -> None:

@@ -154,6 +154,10 @@ def test_what_does_not_fit_is_refused() -> None:
         merge([out], [lse.double()])
     with pytest.raises(ValueError, match=r"lses: came torch.float32 of shape \[1, 1, 1, 2\]"):
         merge([out], [lse.expand(1, 1, 2)])
+    with pytest.raises(ValueError, match=r"outs: came .* shape \[1, 1, 2, 1\] .* beside .* alike"):
+        merge([out, out.expand(1, 1, 2, 1)], [lse, lse])
+    with pytest.raises(ValueError, match="lses: came on meta; expected cpu as outs"):
+        merge([out], [lse.to("meta")])
     with pytest.raises(ValueError, match="impl: came 'tiled'"):
         merge([out], [lse], impl="tiled")
     with pytest.raises(ValueError, match=r"outs: came torch\.float64; impl 'triton' takes"):
