@@ -12,10 +12,13 @@ from ..kernels.maps import attention_lse, word_maps
 from ..kernels.maps import reference as oracle
 from .case import Case
 from .contender import Contender
+from .rows import Row
 
-__all__ = ["attention_alone", "eager", "ours", "reference", "words"]
+__all__ = ["attention_alone", "cost", "eager", "ours", "reference", "words"]
 
 WORDS = 8  # as many maps as a user looks at
+HELD = 2**25  # probabilities that the eager way may hold: 128 MiB of fp32
+ALONE = "attention alone"
 
 
 def words(case: Case) -> Tensor:
@@ -52,17 +55,37 @@ def reference(case: Case) -> Callable[..., Tensor]:
 
 def attention_alone(case: Case, given: Sequence[Tensor]) -> list[Contender]:
     """The same call without maps: × ours below 1 is what recording costs."""
-    name = "attention alone"
-    return [Contender(name, F.scaled_dot_product_attention, tuple(given), same=False)]
+    return [Contender(ALONE, F.scaled_dot_product_attention, tuple(given), same=False)]
 
 
 def eager(case: Case, given: Sequence[Tensor]) -> list[Contender]:
-    """All probabilities of all heads in memory, as processors that record maps hold them."""
+    """All probabilities of all heads in memory, as processors that record maps hold them.
+
+    Where that would be more than HELD numbers, of as many query rows as hold no more.
+    """
     weights = words(case)
+    columns = case.batch * case.heads * case.tokens
+    rows = min(case.tokens, max(1, HELD // columns))
+    share = rows / case.tokens
+    note = f"extrapolated from {rows} of {case.tokens} query rows" if share < 1 else ""
+    q, k, v = given
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         probs = (q @ k.mT * case.head_dim**-0.5).softmax(-1)
         probs @ v
         return probs[..., : case.text].float().mean(1) @ weights
 
-    return [Contender("eager, probabilities held", attend, tuple(given))]
+    few = q[:, :, :rows], k, v
+    return [Contender("eager, probabilities held", attend, few, share=share, note=note)]
+
+
+def cost(case: Case, rows: Sequence[Row]) -> str:
+    """What recording costs beyond the attention call, and what a layer keeps. rows: ours first."""
+    kept = case.batch * case.tokens * WORDS * 4  # out is fp32
+    said = [f"keeps {kept / 2**20:.3g} MiB a layer"]
+    alone = next((row for row in rows if row.implementation == ALONE), None)
+    if alone is not None and alone.times_ours is not None:
+        said.insert(0, f"{1 / alone.times_ours - 1:+.1%} time on top of {ALONE}")
+        if rows[0].extra_mib is not None and alone.extra_mib is not None:
+            said.insert(1, f"{rows[0].extra_mib - alone.extra_mib:+.3g} MiB at the peak")
+    return ", ".join(said)

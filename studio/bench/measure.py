@@ -138,6 +138,9 @@ def _rows(
                 times_ours=_ratio(times[i], times.get(0)),
             )
         rows.append(row)
+    if 0 in times:
+        said = [x for x in (rows[0].note, suite.remark(case, rows)) if x]
+        rows[0] = replace(rows[0], note="; ".join(said))
     return rows
 
 

@@ -14,6 +14,7 @@ from .contender import Contender
 from .dense import dense
 from .natten import natten
 from .pairs import disc_pairs, labelled_pairs
+from .rows import Row
 
 __all__ = ["SUITES", "Suite"]
 
@@ -25,6 +26,7 @@ class Suite:
     """ours comes first in every turn.
 
     pairs:    of one head.
+    remark:   what else the rows of a case show, our own first; goes into its note.
     windowed: the radius matters.
     backward: there is something to measure.
     """
@@ -34,6 +36,7 @@ class Suite:
     rivals: Mapping[str, Build]
     reference: Callable[[Case], Callable[..., Tensor]]
     pairs: Callable[[Case], int]
+    remark: Callable[[Case, Sequence[Row]], str] = lambda case, rows: ""
     windowed: bool = False
     backward: bool = True
 
@@ -71,6 +74,7 @@ _MAPS = Suite(
     MappingProxyType({"attention": maps.attention_alone, "eager": maps.eager}),
     maps.reference,
     lambda case: case.tokens**2,
+    maps.cost,
     backward=False,
 )
 
