@@ -18,17 +18,24 @@ from typing import Any
 
 import torch
 
+from .call import Kind
 from .control import Control
 from .families import Family, Keeps, family_of
 from .noise import RandomState
 from .recorder import BUDGET_BYTES
 from .run import Run
-from .step import Inputs, LatentEdit, Objective
+from .step import Condition, Inputs, LatentEdit, Objective
 
 __all__ = ["attach", "attached"]
 
 _MARK = "_attention_studio_run"
-_OTHER_TEXTS = {"prompt_2", "prompt_3", "prompt_embeds", "pooled_prompt_embeds"}
+_OTHER_TEXTS = {
+    "prompt_2",
+    "prompt_3",
+    "prompt_embeds",
+    "prompt_embeds_mask",
+    "pooled_prompt_embeds",
+}
 
 
 @contextmanager
@@ -43,7 +50,8 @@ def attach(
     family = family_of(pipe)
     denoiser: Any = family.denoiser(pipe)
     sites = family.sites(denoiser)
-    _check(pipe, denoiser, family, controls)
+    joint = any(site.kind is Kind.JOINT for _, site in sites)
+    _check(pipe, denoiser, family, controls, joint=joint)
     for module, site in sites:
         family.check(module, site)
     run = Run(family, pipe, controls, map_budget_bytes)
@@ -76,7 +84,9 @@ def attached(pipe: Any) -> Run | None:
     return run
 
 
-def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]) -> None:
+def _check(
+    pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control], *, joint: bool
+) -> None:
     for control in controls:
         if not isinstance(control, Control):
             raise ValueError(f"controls: came {control!r}; expected controls")
@@ -96,11 +106,23 @@ def _check(pipe: Any, denoiser: Any, family: Family, controls: Sequence[Control]
                 f"pipe: {name or 'the denoiser'} is compiled, and under controls would be compiled "
                 "anew at each step; attach to a pipeline that is not"
             )
+    refused = [type(c).__name__ for c in controls if c.overrides("context")]
+    if refused and joint:
+        raise ValueError(
+            f"controls: {refused[0]} changes what text keys are projected from, but joint "
+            "attention carries text on from block to block; expected a model with cross-attention"
+        )
+    refused = [type(c).__name__ for c in controls if isinstance(c, Condition)]
+    if refused and not family.padded:
+        raise ValueError(
+            f"controls: {refused[0]} exchanges embeddings, which in {type(denoiser).__name__} have "
+            "as many tokens as their text; expected a model that pads them"
+        )
     editing = [type(c).__name__ for c in controls if isinstance(c, LatentEdit | Objective)]
     if editing and family.keeps(pipe.scheduler) is Keeps.NEVER:
         raise ValueError(
             f"scheduler: {type(pipe.scheduler).__name__} throws away what {editing[0]} does to the "
-            "latents; use DDIMScheduler.from_config(pipe.scheduler.config)"
+            f"latents; use {family.carrier.__name__}.from_config(pipe.scheduler.config)"
         )
 
 
@@ -212,7 +234,7 @@ def _entering(
     inputs = Inputs(**came)
     if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use
         run.clock.start(pipe.num_timesteps, scheduler.order)
-    changed = run.entered(inputs)
+    changed = run.entered(inputs, family.size(bound.arguments))
     between_steps = getattr(scheduler, "state_in_first_order", True)  # not within Heun's two calls
     if between_steps and run.objectives:
 
@@ -222,7 +244,8 @@ def _entering(
             return denoiser(**{**family.rows(asked, rows), family.arguments["sample"]: sample})
 
         one = torch.ones((), dtype=changed.sample.dtype, device=changed.sample.device)
-        changed = run.nudged(changed, probe, scheduler.scale_model_input(one, changed.t))
+        scaled = getattr(scheduler, "scale_model_input", None)  # flows do not scale
+        changed = run.nudged(changed, probe, one if scaled is None else scaled(one, changed.t))
     if changed is inputs:
         return None
     bound.arguments.update(_named(family, changed))

@@ -63,6 +63,7 @@ class Site:
     halvings: how often the latents' sides were halved (rounding up) on the way to it.
     side:  tokens on the longer side of its grid at the size the model was trained at.
     maps:  whether word maps are read here: it has text, and the grid that the model declares.
+    depth: part of a transformer's blocks that run before it, in [0, 1); None in a UNet.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Site:
     side: int
     has_text: bool
     maps: bool
+    depth: float | None = None
 
     def grid(self, latents: Grid) -> Grid:
         """The site's image grid, for latents of this (height, width)."""
@@ -129,9 +131,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rows of one call. Families make it; nothing else knows how guidance is laid out."""
+    """The rows of one call. Families make it; nothing else knows how guidance is laid out.
+
+    twins: prompts that are the source word for word and have nothing to be led away by: the same
+           rows from the same noise, so that leaving them alone keeps them the source bit for bit.
+    """
 
     rows: tuple[Row, ...]
+    twins: frozenset[int] = frozenset()
 
     def select(self, rows: Rows) -> tuple[int, ...]:
         """Indices of the rows that `rows` means."""
@@ -150,8 +157,8 @@ class Batch:
 
     @cached_property
     def edits(self) -> tuple[int, ...]:
-        """Conditional rows of every prompt but the first."""
-        return tuple(i for i in self.cond if self.rows[i].prompt > 0)
+        """Conditional rows of every prompt but the first and its twins."""
+        return tuple(i for i in self.cond if self.rows[i].prompt not in {0, *self.twins})
 
     def source_of(self, row: int) -> int:
         """The row of the source prompt with the same image and role."""
@@ -219,6 +226,12 @@ class Call:
         """(B, H, N, S), known without a projection of q and k."""
         B, H, S, _ = self.v.shape
         return B, H, self.tensors.queries, S
+
+    @property
+    def texts(self) -> int:
+        """T, how many of the keys are text."""
+        text = self.keys.text
+        return 0 if text is None else text.stop - text.start
 
     @property
     def device(self) -> torch.device:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 from torch import Tensor
 
 from .call import Batch, Call, Rows, Site, Step
+from .joint import JointMix
 from .mask import KeyBias, Mask
 from .mix import Mix
 from .prompts import TextBlock, TokenizedText, tokenize
 from .recorder import Columns
 
-__all__ = ["Context", "Control", "Encode", "Prompts"]
+__all__ = ["AnyMix", "Context", "Control", "Encode", "Prompts"]
+
+AnyMix = TypeVar("AnyMix", Mix, JointMix)
+"""A `Mix`, or what stands for it where image and text share one softmax: the verbs are the same."""
 
 Encode = Callable[[Sequence[str]], Tensor]
 """From K texts to their embeddings [K, T, C], as the pipeline encodes its prompts in this run."""
@@ -28,6 +32,7 @@ class Prompts:
     count:  how many prompts.
     images: pictures of each prompt.
     blocks: how the encoders fill the text axis of the denoiser.
+    length: T, positions of that axis.
     encode: for texts that are not among the prompts; None where no pipeline stands behind the run.
     """
 
@@ -36,6 +41,7 @@ class Prompts:
     images: int
     blocks: tuple[TextBlock, ...]
     encode: Encode | None = None
+    length: int = 0
 
     def tokenized(self, control: str) -> tuple[TokenizedText, ...]:
         """Every text with its tokens; ValueError when there are no texts."""
@@ -43,7 +49,7 @@ class Prompts:
             raise ValueError(
                 f"prompt: {control} works on words, and only embeddings came; pass prompt= instead"
             )
-        return tuple(tokenize(text, self.blocks) for text in self.texts)
+        return tuple(tokenize(text, self.blocks, self.length) for text in self.texts)
 
     def require_edits(self, control: str) -> None:
         """ValueError unless there is a source and an edit."""
@@ -79,6 +85,10 @@ class Control:
         """Words become tokens; None = nothing to do in this run."""
         return self
 
+    def departs(self, prompt: int) -> bool:
+        """Whether it may lead an edit away from a source that has the same text."""
+        return True
+
     def acts(self, site: Site, step: Step) -> bool:
         """Whether it changes or reads anything here and now; else stock code runs."""
         return True
@@ -103,8 +113,8 @@ class Control:
         """Additive log-weight of each key; those of several controls add up."""
         return None
 
-    def mix(self, call: Call, mix: Mix) -> Mix:
-        """Output rows as sums of attentions with changed values."""
+    def mix(self, call: Call, mix: AnyMix) -> AnyMix:
+        """Output rows as sums of attentions with changed values; columns count text keys only."""
         return mix
 
     def record(self, site: Site, step: Step) -> Columns | None:

@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from ..kernels.maps import attention_lse, fuses_lse
 from .call import Call, Kind
 from .control import Control
+from .fused import fused
+from .joint_attention import run_joint
+from .joint_plan import JointPlan
 from .limits import limits
-from .mix import Mix
 from .plan import Plan, Plans
 from .readings import Pair, read
 from .recorder import Recorder
 from .tensors import Looks, pick
 
 __all__ = ["run"]
-
-Kernel = Callable[
-    [Tensor, Tensor, Tensor, float | None, Tensor | None], tuple[Tensor, Tensor | None]
-]
 
 
 def run(
@@ -39,13 +35,20 @@ def run(
     for control in controls:
         call = control.tokens(call)
     bias = limits(call, controls)
-    plan = (plans or Plans()).of(call, controls)
-    _check(call, controls, plan.mix)
+    plans = plans or Plans()
+    dense = any(control.overrides("edit") for control in controls)
+    if call.site.kind is Kind.JOINT:
+        joint = plans.of(call, controls, JointPlan.of)
+        _check(call, controls, edits=dense or bool(joint.edits))
+        other = _other_operator(call, controls)
+        return run_joint(call, joint, bias, recorder) if other is None else other
+    plan = plans.of(call, controls, Plan.of)
+    _check(call, controls, edits=dense or not plan.mix.plain)
 
     other = _other_operator(call, controls)
     if other is not None:
         return other
-    if any(control.overrides("edit") for control in controls):
+    if dense:
         return _by_probabilities(call, controls, plan, bias, recorder)
     records = recorder is not None and bool(plan.readings)
     looks = call.looks(plan.looks)
@@ -64,8 +67,7 @@ def _by_plan(
     def attend(pairs: Sequence[Pair], values: Tensor) -> Tensor:
         q, k = looks.of([looked for _, looked in pairs])
         own = bias if bias is None or len(bias) == 1 else pick(bias, [row for row, _ in pairs])
-        wants_lse = records and fuses_lse(q, k, values, own)
-        out, lse = _KERNELS[own is not None, wants_lse](q, k, values, call.scale, own)
+        out, lse = fused(q, k, values, call.scale, own, wants_lse=records)
         if lse is not None:
             lses.update(zip(pairs, lse, strict=True))
         return out
@@ -140,7 +142,7 @@ def _other_operator(call: Call, controls: Sequence[Control]) -> Tensor | None:
     return found[0] if found else None
 
 
-def _check(call: Call, controls: Sequence[Control], mix: Mix) -> None:
+def _check(call: Call, controls: Sequence[Control], *, edits: bool) -> None:
     """Combinations that have no meaning are refused, each in one sentence."""
     operators = [type(c).__name__ for c in controls if c.overrides("attend")]
     if len(operators) > 1:
@@ -148,33 +150,14 @@ def _check(call: Call, controls: Sequence[Control], mix: Mix) -> None:
             f"controls: {' and '.join(operators)} both replace the attention of {call.site.name}; "
             "one site can have one operator"
         )
-    if operators and not (mix.plain and not any(c.overrides("edit") for c in controls)):
+    if operators and edits:
         raise ValueError(
             f"controls: {operators[0]} replaces the attention of {call.site.name}, so its maps "
             "cannot be edited there; give the two different steps or sites"
         )
-    if call.site.kind is Kind.JOINT and not mix.plain:
+    dense = [type(c).__name__ for c in controls if c.overrides("edit")]
+    if dense and call.site.kind is Kind.JOINT:
         raise ValueError(
-            f"controls: maps of joint attention ({call.site.name}) cannot be mixed column by column"
+            f"controls: {dense[0]} edits all probabilities, which are not formed in the joint "
+            f"attention of {call.site.name}; expected edits of columns, as `mix` makes them"
         )
-
-
-def _fused(
-    q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    mask = None if bias is None else bias.to(q.dtype)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale), None
-
-
-def _with_lse(
-    q: Tensor, k: Tensor, v: Tensor, scale: float | None, bias: Tensor | None
-) -> tuple[Tensor, Tensor | None]:
-    return attention_lse(q, k, v, scale=scale, bias=bias)
-
-
-_KERNELS: Mapping[tuple[bool, bool], Kernel] = {  # (limited by mask or bias, wants the LSE)
-    (False, False): _fused,
-    (True, False): _fused,
-    (False, True): _with_lse,
-    (True, True): _with_lse,
-}

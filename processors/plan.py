@@ -7,8 +7,9 @@ device, and stays while neither the controls' phase nor the call's shape changes
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,7 +19,12 @@ from .control import Control
 from .mix import Mix, Term
 from .recorder import Word
 
-__all__ = ["Plan", "Plans", "Reading", "Share"]
+__all__ = ["Plan", "Plans", "Reading", "Share", "Wanted", "wanted_words"]
+
+P = TypeVar("P")
+
+Wanted = dict[tuple[int, bool], dict[Word, list[Control]]]
+"""For each row, and whether after the edits: the words to read and who wants them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,20 +104,27 @@ class Plans:
     """The last plan of each site."""
 
     def __init__(self) -> None:
-        self._last: dict[Site, tuple[Hashable, Plan]] = {}
+        self._last: dict[Site, tuple[Hashable, Any]] = {}
 
-    def of(self, call: Call, controls: Sequence[Control]) -> Plan:
-        """The plan for a call under these controls."""
+    def of(
+        self,
+        call: Call,
+        controls: Sequence[Control],
+        make: Callable[[Call, Sequence[Control]], P],
+    ) -> P:
+        """The plan for a call under these controls, made anew when anything changed."""
         phases = tuple(control.phase(call.step) for control in controls)
         key = (tuple(controls), phases, call.batch, call.shape, call.v.dtype, call.device)
         known = self._last.get(call.site)
         if known is None or known[0] != key:
-            known = self._last[call.site] = (key, Plan.of(call, controls))
-        return known[1]
+            known = self._last[call.site] = (key, make(call, controls))
+        plan: P = known[1]
+        return plan
 
 
-def _readings(call: Call, controls: Sequence[Control], mix: Mix) -> list[Reading]:
-    wanted: dict[tuple[int, bool], dict[Word, list[Control]]] = {}
+def wanted_words(call: Call, controls: Sequence[Control]) -> Wanted:
+    """What the controls want to record at this call."""
+    wanted: Wanted = {}
     for control in controls:
         wish = control.record(call.site, call.step)
         if wish is None:
@@ -121,8 +134,12 @@ def _readings(call: Call, controls: Sequence[Control], mix: Mix) -> list[Reading
                 if word.prompt == call.batch.rows[row].prompt:
                     of_row = wanted.setdefault((row, wish.edited), {})
                     of_row.setdefault(word, []).append(control)
+    return wanted
+
+
+def _readings(call: Call, controls: Sequence[Control], mix: Mix) -> list[Reading]:
     found = []
-    for (row, edited), owners in wanted.items():
+    for (row, edited), owners in wanted_words(call, controls).items():
         select = torch.zeros(call.shape[3], len(owners))
         for i, word in enumerate(owners):
             select[list(word.tokens), i] = 1.0

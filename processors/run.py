@@ -36,6 +36,7 @@ class Run:
     ) -> None:
         self.clock = Clock()
         self.latents: Grid = (0, 0)
+        self.texts = 0
         self._family = family
         self._pipe = pipe
         self._controls = tuple(controls)
@@ -49,9 +50,11 @@ class Run:
         self._step: Step | None = None
         self._recorder = Recorder(budget_bytes)
         self._plans = Plans()
+        self._twins: frozenset[int] = frozenset()
         self._cancelled = False
         self._probing = False
         self._delta: Tensor | None = None
+        self._began = False  # prompts are encoded and the loop has not begun
 
     @property
     def maps(self) -> Maps:
@@ -99,7 +102,14 @@ class Run:
     # The pipeline's side: called by the wrappers and hooks of attach.
 
     def began(self, encoded: Encoded, encode: Encode | None = None) -> None:
-        """The prompts are encoded: words become tokens. `encode` does the same for other texts."""
+        """The prompts are encoded: words become tokens. `encode` does the same for other texts.
+
+        Where guidance has calls of its own, the second encoding before the loop is guidance's.
+        """
+        if self._family.apart and self._began and self._encoded is not None:
+            self._encoded = replace(self._encoded, uncond=encoded.cond)
+            return
+        self._began = True
         self._encoded, self._delta, self._nudges = encoded, None, []
         self._recorder, self._plans = Recorder(self._budget_bytes), Plans()
         prompts = Prompts(
@@ -108,20 +118,33 @@ class Run:
             encoded.images,
             self._family.blocks(self._pipe, encoded.cond.shape[1]),
             encode,
+            encoded.cond.shape[1],
         )
         self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
         self._bound = tuple(control for control in bound if control is not None)
         self._outside = tuple(c for c in self._bound if not isinstance(c, Objective))
+        self._twins = frozenset(p for p in range(1, prompts.count) if self._is_twin(prompts, p))
 
-    def entered(self, inputs: Inputs) -> Inputs:
-        """The denoiser is called; the inputs to call it with."""
+    def _is_twin(self, prompts: Prompts, prompt: int) -> bool:
+        texts = prompts.texts
+        if texts is None or texts[prompt] != texts[0]:
+            return False
+        return not any(control.departs(prompt) for control in self._bound)
+
+    def entered(self, inputs: Inputs, size: Grid) -> Inputs:
+        """The denoiser is called on latents of that size; the inputs to call it with."""
         self._step = self.clock.step(inputs.t)
-        self._batch = self._family.batch(self._require_encoded(), inputs.context)
+        encoded = self._require_encoded()
+        if self._began and self._family.apart and inputs.context is encoded.uncond:
+            raise ValueError("run: a call of the pipeline broke off before its loop; attach anew")
+        self._began = False
+        batch = self._family.batch(encoded, inputs.context)
+        self._batch = replace(batch, twins=self._twins)
+        self.latents, self.texts = size, inputs.context.shape[1]
         for control in self._bound:
             if isinstance(control, Condition):
                 inputs = control.apply(inputs, self._step, self._batch)
-        self.latents = (inputs.sample.shape[-2], inputs.sample.shape[-1])
         return inputs
 
     @property
@@ -143,16 +166,18 @@ class Run:
         probe: runs the denoiser on the given sample for the given rows.    scale: c, a scalar.
         """
         (step, batch), active = self._now(), self.objectives
+        part = self._family.latent_part(self._pipe, inputs, self.latents)
+        if not batch.cond:  # guidance's own call: the conditional one of this step came before it
+            return self._moved(inputs, part, scale) if self._delta is not None else inputs
         recorder, plans, rows = self._recorder, self._plans, batch.cond
-        part = (slice(None), slice(self._family.latent_channels(self._pipe)))
 
         def look(seen: Tensor) -> Recorder:
             self._recorder = Recorder(self._budget_bytes)
             probe(seen, rows)
             return self._recorder
 
+        own = Batch(tuple(batch.rows[row] for row in rows), batch.twins)
         self._plans = Plans()  # of fewer rows: kept apart, so that neither drives the other out
-        own = Batch(tuple(batch.rows[row] for row in rows))
         self._batch, self._probing = own, True
         try:
             sample = inputs.sample[list(rows)]
@@ -162,6 +187,11 @@ class Run:
             self._batch, self._probing = batch, False
         self._nudges.append(done)
         self._delta = delta
+        return self._moved(inputs, part, scale)
+
+    def _moved(self, inputs: Inputs, part: tuple[slice, ...], scale: Tensor) -> Inputs:
+        (_, batch), delta = self._now(), self._delta
+        assert delta is not None
         moved = inputs.sample.clone()
         moved[part] += scale * spread(delta, batch, self.shape[1])
         return replace(inputs, sample=moved)
@@ -202,7 +232,9 @@ class Run:
         self.clock.advance(complete=complete)
         for control in self._bound:
             if complete and isinstance(control, LatentEdit):
-                latents = control.edit_latents(latents, self._recorder.maps(control), step)
+                unpacked = self._family.unpack(latents, self.latents)
+                edited = control.edit_latents(unpacked, self._recorder.maps(control), step)
+                latents = latents if edited is unpacked else self._family.pack(edited)
             if complete and isinstance(control, Observer):
                 control.observe(self._recorder.maps(control), step)
         return latents

@@ -25,6 +25,7 @@ from ..control import Control, Prompts
 from ..interval import Interval
 from ..prompts import TokenizedText
 from ..recorder import Columns, Maps, Word
+from .blocks import MAPS, within
 
 __all__ = ["LocalBlend"]
 
@@ -40,6 +41,7 @@ class LocalBlend(Control):
     subtract:           for each prompt words whose places stay the source's.
     threshold, subtract_threshold: parts of each map's own maximum; the code's default 0.3.
     during:             from 20 % on, as in the code: earlier maps are not yet of use.
+    blocks:             in a transformer, the part of its blocks whose maps are read.
     """
 
     paired: ClassVar[bool] = True
@@ -52,6 +54,7 @@ class LocalBlend(Control):
     images: int = 1
     added: tuple[Word, ...] = ()
     removed: tuple[Word, ...] = ()
+    blocks: Interval = MAPS
 
     def bind(self, prompts: Prompts) -> LocalBlend:
         prompts.require_edits("local_blend")
@@ -65,8 +68,11 @@ class LocalBlend(Control):
             removed=_found(texts, self.subtract, "subtract") if self.subtract else (),
         )
 
+    def departs(self, prompt: int) -> bool:
+        return False
+
     def acts(self, site: Site, step: Step) -> bool:
-        return site.maps
+        return site.maps and within(site, self.blocks)
 
     def phase(self, step: Step) -> Hashable:
         return None

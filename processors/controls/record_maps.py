@@ -14,6 +14,7 @@ from ..call import Site, Step
 from ..control import Control, Prompts
 from ..interval import Interval
 from ..recorder import Columns, Word
+from .blocks import MAPS, within
 from .gates import found_in
 
 __all__ = ["RecordMaps"]
@@ -28,6 +29,7 @@ class RecordMaps(Control):
     every_grid: True = every site with text, one map for each grid; False = the model's map grid.
     during:     the part of the denoising over which is averaged.
     columns:    made by bind when not given.
+    blocks:     in a transformer, the part of its blocks that is read, in the order they run.
     """
 
     words: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class RecordMaps(Control):
     every_grid: bool = False
     during: Interval = Interval()
     columns: Columns = Columns(())
+    blocks: Interval = MAPS
 
     def bind(self, prompts: Prompts) -> RecordMaps | None:
         if not self.words:
@@ -47,8 +50,12 @@ class RecordMaps(Control):
         ]
         return replace(self, columns=Columns(tuple(words), self.edited))
 
+    def departs(self, prompt: int) -> bool:
+        return False
+
     def acts(self, site: Site, step: Step) -> bool:
-        return (site.has_text if self.every_grid else site.maps) and self.during.active(step)
+        reads = site.has_text if self.every_grid else site.maps
+        return reads and within(site, self.blocks) and self.during.active(step)
 
     def phase(self, step: Step) -> Hashable:
         return None

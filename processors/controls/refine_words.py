@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from ..call import Call, Site, Step
-from ..control import Control, Prompts
+from ..control import AnyMix, Control, Prompts
 from ..interval import Interval
-from ..mix import Mix
 from ..prompts.align import Align, refinement_map
+from .blocks import WORDS, within
 from .gates import Gates
 
 __all__ = ["RefineWords"]
@@ -30,7 +30,7 @@ __all__ = ["RefineWords"]
 
 @dataclass(frozen=True, eq=False)
 class RefineWords(Control):
-    """Words may be added, taken away or substituted; all cross-attention sites take part.
+    """Words may be added, taken away or substituted; all sites with text take part.
 
     during:    the part of the denoising in which it holds; the paper's examples: the first 80 %.
     words:     intervals of single target words.
@@ -38,6 +38,7 @@ class RefineWords(Control):
     token_map: [E, M, N] for E edits and
     aligned:   al [E, N]; bind makes both when they are not given.
     gates:     made by bind.
+    blocks:    in a transformer, the part of its blocks that take part, in the order they run.
     """
 
     paired: ClassVar[bool] = True
@@ -48,6 +49,7 @@ class RefineWords(Control):
     token_map: Tensor | None = None
     aligned: Tensor | None = None
     gates: Gates | None = None
+    blocks: Interval = WORDS
 
     def bind(self, prompts: Prompts) -> RefineWords:
         prompts.require_edits("refine_words")
@@ -60,16 +62,26 @@ class RefineWords(Control):
             token_map, aligned = (torch.stack(part) for part in zip(*pairs, strict=True))
         return replace(self, token_map=token_map, aligned=aligned, gates=gates)
 
+    def departs(self, prompt: int) -> bool:
+        assert self.token_map is not None
+        own = self.token_map[prompt - 1]
+        return not torch.equal(own, torch.eye(*own.shape))
+
     def acts(self, site: Site, step: Step) -> bool:
-        return site.has_text and self.gates is not None and self.gates.active(step)
+        return (
+            site.has_text
+            and within(site, self.blocks)
+            and self.gates is not None
+            and self.gates.active(step)
+        )
 
     def phase(self, step: Step) -> Hashable:
         return self.gates and self.gates.phase(step)
 
-    def mix(self, call: Call, mix: Mix) -> Mix:
+    def mix(self, call: Call, mix: AnyMix) -> AnyMix:
         assert self.token_map is not None and self.aligned is not None and self.gates is not None
         for row in call.batch.edits:
             edit = call.batch.rows[row].prompt - 1
-            gate = self.gates.open(call.step, edit + 1, call.shape[3]) * self.aligned[edit]
+            gate = self.gates.open(call.step, edit + 1, call.texts) * self.aligned[edit]
             mix = mix.read_as(row, call.batch.source_of(row), self.token_map[edit], gate)
         return mix

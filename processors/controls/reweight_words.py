@@ -5,7 +5,8 @@ Prompt-to-Prompt, Hertz et al. 2022 (arXiv:2208.01626), section 3.2, "attention 
     A[i, n] ← A[i, n] · (1 − g + g · c[n])
 
 i: pixel, n: token, c: weight of the token's word, g: 1 while the control holds. As in the authors'
-code, rows are not normalised again.
+code, rows are not normalised again. In joint attention they are: there c is a bias log c of the
+finished map, 0 hides the word and a negative weight is refused.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..call import Call, Rows, Site, Step
-from ..control import Control, Prompts
+from ..control import AnyMix, Control, Prompts
 from ..interval import Interval
-from ..mix import Mix
+from .blocks import WORDS, within
 from .gates import found_in
 
 __all__ = ["ReweightWords"]
@@ -32,11 +33,13 @@ class ReweightWords(Control):
     during:  the part of the denoising in which it holds.
     rows:    Rows.COND also re-weights the source, and is what a run with one prompt needs.
     tokens_of: for each prompt the tokens and their weights; made by bind.
+    blocks:  in a transformer, the part of its blocks that take part, in the order they run.
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
     during: Interval = Interval()
     tokens_of: tuple[tuple[tuple[tuple[int, ...], float], ...], ...] = ()
+    blocks: Interval = WORDS
 
     def bind(self, prompts: Prompts) -> ReweightWords | None:
         if self.rows is Rows.ALL:
@@ -53,15 +56,18 @@ class ReweightWords(Control):
                 found[first + i].append((tokens, weight))
         return replace(self, tokens_of=tuple(map(tuple, found)))
 
+    def departs(self, prompt: int) -> bool:
+        return bool(self.tokens_of[prompt])
+
     def acts(self, site: Site, step: Step) -> bool:
-        return site.has_text and self.during.active(step)
+        return site.has_text and within(site, self.blocks) and self.during.active(step)
 
     def phase(self, step: Step) -> Hashable:
         return None
 
-    def mix(self, call: Call, mix: Mix) -> Mix:
+    def mix(self, call: Call, mix: AnyMix) -> AnyMix:
         for row in call.batch.select(self.rows):
-            factor = torch.ones(call.shape[3])
+            factor = torch.ones(call.texts)
             for tokens, weight in self.tokens_of[call.batch.rows[row].prompt]:
                 factor[list(tokens)] *= weight
             mix = mix.scaled(row, factor)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..call import Batch, Grid, Segments, Site
 from ..control import Context
 from ..prompts import TextBlock
+from ..step import Inputs
 from ..tensors import Tensors
 
 __all__ = ["Encoded", "Family", "Keeps", "Live"]
@@ -32,7 +33,7 @@ class Encoded:
     texts:  one a prompt; None when embeddings came instead.
     images: pictures of each prompt.
     cond:   [P·n, T, C] embeddings, prompt-major.
-    uncond: the same of the negative prompts; None without guidance.
+    uncond: the same of the negative prompts; None without guidance, or while it is not encoded.
     """
 
     texts: tuple[str, ...] | None
@@ -52,6 +53,11 @@ class Live(Protocol):
     @property
     def latents(self) -> Grid:
         """(height, width) of the latents in the denoiser's present call."""
+        ...
+
+    @property
+    def texts(self) -> int:
+        """T, positions of the text axis in that call."""
         ...
 
     def acts(self, site: Site) -> bool:
@@ -88,6 +94,16 @@ class Family(Protocol):
         """Fields of `step.Inputs` and how the denoiser's forward calls them."""
         ...
 
+    @property
+    def apart(self) -> bool:
+        """Whether guidance has calls of its own, of `encode_prompt` and of the denoiser."""
+        ...
+
+    @property
+    def padded(self) -> bool:
+        """Whether all texts have as many tokens when the denoiser reads them."""
+        ...
+
     def denoiser(self, pipe: Any) -> nn.Module | None:
         """The module that is called at each step; None when the pipeline is of another family."""
         ...
@@ -98,6 +114,10 @@ class Family(Protocol):
 
     def check(self, module: Any, site: Site) -> None:
         """ValueError when the site holds something that cannot be steered."""
+        ...
+
+    def size(self, asked: Mapping[str, Any]) -> Grid:
+        """(height, width) of the latents, from the arguments of the denoiser's forward."""
         ...
 
     def processor(self, module: Any, site: Site, live: Live) -> Any:
@@ -120,8 +140,31 @@ class Family(Protocol):
         """Arguments of the denoiser's forward for some rows of the batch only."""
         ...
 
-    def latent_channels(self, pipe: Any) -> int:
-        """How many of the sample's channels are latents; inpainting adds others behind them."""
+    def latent_part(self, pipe: Any, inputs: Inputs, size: Grid) -> tuple[slice, ...]:
+        """Where the latents are in the sample; others put channels or tokens behind them."""
+        ...
+
+    def unpack(self, latents: Tensor, size: Grid) -> Tensor:
+        """[B, C, h, w], of latents as the scheduler has them."""
+        ...
+
+    def pack(self, latents: Tensor) -> Tensor:
+        """Back again."""
+        ...
+
+    def forward(
+        self, denoiser: Any, sample: Tensor, t: Tensor, context: Tensor, added: Mapping[str, Any]
+    ) -> Tensor:
+        """One call of the denoiser, as the family's pipelines make it; added: its other inputs."""
+        ...
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        """What the family's pipelines make of the two predictions."""
+        ...
+
+    @property
+    def carrier(self) -> type:
+        """A scheduler that carries edits of the latents on, made from another one's config."""
         ...
 
     def keeps(self, scheduler: Any) -> Keeps:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import (
     Attention,
     AttnProcessor,
@@ -15,10 +15,13 @@ from diffusers.models.attention_processor import (
 )
 from torch import Tensor
 
-from ..call import Batch, Kind, Role, Row, Site, Stage, halved
+from ..call import Batch, Grid, Kind, Site, Stage, halved
 from ..prompts import TextBlock
+from ..step import Inputs
 from .family import Encoded, Keeps, Live
+from .rows import only, together
 from .schedulers import keeps
+from .texts import same_texts
 from .unet_attention import UNetAttention
 
 __all__ = ["UNET", "UNet"]
@@ -39,6 +42,9 @@ class UNet:
     """`UNet2DConditionModel` with text cross-attention and `[uncond; cond]` in one call."""
 
     name: str = "unet"
+    apart: bool = False
+    padded: bool = True
+    carrier: type = DDIMScheduler
 
     @property
     def arguments(self) -> Mapping[str, str]:
@@ -90,17 +96,9 @@ class UNet:
         return UNetAttention(site, live, module.processor)
 
     def encoded(self, pipe: Any, asked: Mapping[str, Any], given: Any) -> Encoded:
-        prompt, second = asked.get("prompt"), asked.get("prompt_2")
-        texts = (prompt,) if isinstance(prompt, str) else prompt
-        if second is not None and ((second,) if isinstance(second, str) else second) != texts:
-            raise ValueError(
-                "prompt_2: both encoders of SDXL share the text axis, so under a control they must "
-                f"read the same; came prompt={prompt!r}, prompt_2={second!r}"
-            )
-        if texts is not None and hasattr(pipe, "maybe_convert_prompt"):  # textual inversion
-            texts = [pipe.maybe_convert_prompt(text, pipe.tokenizer) for text in texts]
+        texts = same_texts(pipe, asked, ("prompt", "prompt_2"))
         return Encoded(
-            texts=None if texts is None else tuple(texts),
+            texts=texts,
             images=asked["num_images_per_prompt"],
             cond=given[0],
             uncond=given[1] if asked["do_classifier_free_guidance"] else None,
@@ -110,38 +108,40 @@ class UNet:
         both = (getattr(pipe, "tokenizer", None), getattr(pipe, "tokenizer_2", None))
         return (TextBlock("clip", tuple(t for t in both if t is not None), length),)
 
+    def size(self, asked: Mapping[str, Any]) -> Grid:
+        height, width = asked["sample"].shape[-2:]
+        return height, width
+
     def batch(self, encoded: Encoded, context: Tensor) -> Batch:
-        places = [(p, i) for p in range(encoded.prompts) for i in range(encoded.images)]
-        roles = [Role.COND] if encoded.uncond is None else [Role.UNCOND, Role.COND]
-        rows = tuple(Row(p, i, role) for role in roles for p, i in places)
-        if len(rows) != context.shape[0]:
-            raise ValueError(
-                f"pipe: its denoiser got {context.shape[0]} rows; expected {len(rows)}: "
-                "the unconditional and conditional ones of every picture in one call"
-            )
-        return Batch(rows)
+        return together(encoded, context)
 
     def rows(self, asked: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
-        return {k: _rows(v, rows) if k in _BATCHED else v for k, v in asked.items()}
+        return only(asked, rows, _BATCHED)
 
-    def latent_channels(self, pipe: Any) -> int:
-        return int(pipe.unet.config.out_channels)
+    def latent_part(self, pipe: Any, inputs: Inputs, size: Grid) -> tuple[slice, ...]:
+        return slice(None), slice(0, pipe.unet.config.out_channels)
+
+    def unpack(self, latents: Tensor, size: Grid) -> Tensor:
+        return latents
+
+    def pack(self, latents: Tensor) -> Tensor:
+        return latents
+
+    def forward(
+        self, denoiser: Any, sample: Tensor, t: Tensor, context: Tensor, added: Mapping[str, Any]
+    ) -> Tensor:
+        more = dict(added) or None
+        out: Tensor = denoiser(sample, t, context, added_cond_kwargs=more, return_dict=False)[0]
+        return out
+
+    def guided(self, cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
+        return uncond + scale * (cond - uncond)
 
     def keeps(self, scheduler: Any) -> Keeps:
         return keeps(scheduler)
 
 
 UNET = UNet()
-
-
-def _rows(value: Any, rows: Sequence[int]) -> Any:
-    if isinstance(value, Tensor) and value.ndim:
-        return value[list(rows)]
-    if isinstance(value, Mapping):
-        return {key: _rows(part, rows) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_rows(part, rows) for part in value)
-    return value
 
 
 def _attentions(unet: UNet2DConditionModel) -> Iterator[tuple[Attention, Stage, int]]:

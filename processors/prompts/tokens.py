@@ -25,12 +25,15 @@ class TextBlock:
     name:       how messages call it, such as "clip" or "t5".
     tokenizers: fast tokenizers; several = their embeddings share the positions (dual CLIP).
     length:     positions of the block with start, end and padding tokens: 77, 256, 512, …
+    template:   what the text is written into, at "{}", and how many tokens of that are dropped in
+                front; the tokens that come behind the text stay.
     """
 
     name: str
     tokenizers: tuple[Callable[..., Any], ...]
     length: int
     offset: int = 0
+    template: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,12 @@ class TokenizedText:
 
     text: str
     blocks: tuple[TokenSpans, ...]
+    axis: int = 0
 
     @property
     def length(self) -> int:
-        """Positions of the text axis."""
-        return max(block.offset + block.length for block in self.blocks)
+        """Positions of the text axis: at least `axis`, where the last ones may be nobody's."""
+        return max(self.axis, *(block.offset + block.length for block in self.blocks))
 
     @property
     def ids(self) -> tuple[tuple[int, ...], ...]:
@@ -137,8 +141,8 @@ class TokenizedText:
             )
 
 
-def tokenize(text: str, blocks: Sequence[TextBlock]) -> TokenizedText:
-    """The text as each block's encoder sees it."""
+def tokenize(text: str, blocks: Sequence[TextBlock], axis: int = 0) -> TokenizedText:
+    """The text as each block's encoder sees it; axis: positions in all, where blocks leave some."""
     end = 0
     for block in blocks:
         if not block.tokenizers or block.offset < end:
@@ -149,7 +153,7 @@ def tokenize(text: str, blocks: Sequence[TextBlock]) -> TokenizedText:
         end = block.offset + block.length
     if not blocks:
         raise ValueError("blocks: expected at least one TextBlock, got none")
-    return TokenizedText(text, tuple(_read(text, block) for block in blocks))
+    return TokenizedText(text, tuple(_read(text, block) for block in blocks), axis)
 
 
 def _read(text: str, block: TextBlock) -> TokenSpans:
@@ -165,16 +169,9 @@ def _read(text: str, block: TextBlock) -> TokenSpans:
 
 
 def _read_by(text: str, block: TextBlock, tokenizer: Callable[..., Any]) -> TokenSpans:
-    try:
-        # Not truncated, to know what is lost; verbose would warn about that very length.
-        encoded = tokenizer(
-            text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
-        )
-    except NotImplementedError:
-        raise ValueError(
-            f"blocks: {type(tokenizer).__name__} of {block.name!r} gives no character offsets; "
-            "expected a fast tokenizer"
-        ) from None
+    if block.template is not None:
+        return _read_within(text, block, tokenizer, *block.template)
+    encoded = _encoded(text, block, tokenizer)
     ids, special = list(encoded["input_ids"]), list(encoded["special_tokens_mask"])
     content = [i for i, mark in enumerate(special) if not mark]
     first = content[0] if content else _start_tokens(tokenizer)
@@ -198,6 +195,48 @@ def _read_by(text: str, block: TextBlock, tokenizer: Callable[..., Any]) -> Toke
         offset=block.offset,
         cut_at=None if kept == last else spans[kept][0],
     )
+
+
+def _read_within(
+    text: str, block: TextBlock, tokenizer: Callable[..., Any], form: str, dropped: int
+) -> TokenSpans:
+    """The text within a template; whatever stands behind the block's length is cut off."""
+    before, _, after = form.partition("{}")
+    start, end = len(before), len(before) + len(text)
+    encoded = _encoded(before + text + after, block, tokenizer)
+    within = [a < end and start < b for a, b in encoded["offset_mapping"]][dropped:]
+    spans = [
+        (max(a - start, 0), min(b, end) - start) if own else (0, 0)
+        for (a, b), own in zip(encoded["offset_mapping"][dropped:], within, strict=True)
+    ]
+    spans = _owned_blanks(text, spans, encoded.word_ids()[dropped:])
+    content = [i for i, own in enumerate(within) if own]
+    first, last = (content[0], content[-1] + 1) if content else (0, 0)
+    kept = min(last, block.length)
+    return TokenSpans(
+        block=block.name,
+        text=text,
+        ids=tuple(encoded["input_ids"][dropped : dropped + block.length]),
+        spans=tuple(spans[: block.length]),
+        first=first,
+        last=kept,
+        length=block.length,
+        offset=block.offset,
+        cut_at=None if kept == last else spans[kept][0],
+    )
+
+
+def _encoded(text: str, block: TextBlock, tokenizer: Callable[..., Any]) -> Any:
+    try:
+        # Not truncated, to know what is lost; verbose would warn about that very length.
+        return tokenizer(
+            text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False
+        )
+    except NotImplementedError:
+        raise ValueError(
+            f"blocks: {type(tokenizer).__name__} of {block.name!r} gives no character offsets; "
+            "expected a fast tokenizer"
+        ) from None
 
 
 def _start_tokens(tokenizer: Callable[..., Any]) -> int:

@@ -26,7 +26,7 @@ from attention_studio.processors import (
 from attention_studio.processors.engine import run
 from attention_studio.processors.recorder import Columns, Recorder, Word
 
-from .calls import GRID, TOKENS, a_call, a_site
+from .calls import GRID, TOKENS, a_call
 
 EDITS = [8, 9, 10, 11]
 
@@ -151,13 +151,6 @@ def test_one_operator_a_site_and_no_edit_of_its_maps() -> None:
     for other in (Look(), Halve()):
         with pytest.raises(ValueError, match=r"Zero replaces .* its maps cannot be edited"):
             run(call, [Zero(), other])
-
-
-def test_joint_maps_are_not_mixed_column_by_column() -> None:
-    call = a_call(Kind.SELF)
-    joint = Call(call.tensors, a_site(Kind.JOINT), call.step, call.batch)
-    with pytest.raises(ValueError, match="joint attention"):
-        run(joint, [Look()])
 
 
 def test_the_slow_road_agrees_with_the_fast_one() -> None:
