@@ -7,25 +7,37 @@ from typing import TYPE_CHECKING, Any
 from .load import load
 
 if TYPE_CHECKING:
+    from .flow_editing import flow_edit
     from .prompt_to_prompt import (
+        FluxPromptToPromptPipeline,
         PromptToPromptMixin,
         PromptToPromptOutput,
+        QwenImagePromptToPromptPipeline,
+        StableDiffusion3PromptToPromptPipeline,
         StableDiffusionPromptToPromptPipeline,
         StableDiffusionXLPromptToPromptPipeline,
     )
 
 __all__ = [
+    "FluxPromptToPromptPipeline",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
+    "QwenImagePromptToPromptPipeline",
+    "StableDiffusion3PromptToPromptPipeline",
     "StableDiffusionPromptToPromptPipeline",
     "StableDiffusionXLPromptToPromptPipeline",
+    "flow_edit",
     "load",
 ]
 
 _HOMES = {
+    "flow_editing": ("flow_edit",),
     "prompt_to_prompt": (
+        "FluxPromptToPromptPipeline",
         "PromptToPromptMixin",
         "PromptToPromptOutput",
+        "QwenImagePromptToPromptPipeline",
+        "StableDiffusion3PromptToPromptPipeline",
         "StableDiffusionPromptToPromptPipeline",
         "StableDiffusionXLPromptToPromptPipeline",
     ),

@@ -49,9 +49,9 @@ def paired_generators(
 
 
 def paired_latents(latents: Tensor, prompts: int, images: int) -> Tensor:
-    """[P·n, C, h, w], from those of all prompts, which must be equal, or of one."""
+    """[P·n, …], from those of all prompts, which must be equal, or of one."""
     if latents.shape[0] == images:
-        return latents.repeat(prompts, 1, 1, 1)
+        return torch.cat([latents] * prompts)
     if latents.shape[0] != prompts * images:
         raise ValueError(
             f"latents: came {latents.shape[0]} rows; expected {images} (the pictures of a prompt) "

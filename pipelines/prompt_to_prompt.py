@@ -17,7 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import (
+    FluxPipeline,
+    QwenImagePipeline,
+    StableDiffusion3Pipeline,
+    StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
+)
 from diffusers.utils import BaseOutput
 
 from ..processors.attach import attach
@@ -30,8 +36,11 @@ from .edit_controls import During, Mode, edit_controls
 from .pairing import paired_generators, paired_latents
 
 __all__ = [
+    "FluxPromptToPromptPipeline",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
+    "QwenImagePromptToPromptPipeline",
+    "StableDiffusion3PromptToPromptPipeline",
     "StableDiffusionPromptToPromptPipeline",
     "StableDiffusionXLPromptToPromptPipeline",
 ]
@@ -118,6 +127,8 @@ class PromptToPromptMixin:
         if unknown:
             raise ValueError(f"{min(unknown)}: {type(self).__name__} has no such argument")
         texts = given["prompt"] = _prompts(prompt)
+        if isinstance(given.get("negative_prompt"), str):  # some repeat it, others fail
+            given["negative_prompt"] = [given["negative_prompt"]] * len(texts)
         images = given.get("num_images_per_prompt") or 1
         given["generator"] = paired_generators(given.get("generator"), seed, len(texts), images)
         if given.get("latents") is not None:
@@ -188,3 +199,15 @@ class StableDiffusionPromptToPromptPipeline(PromptToPromptMixin, StableDiffusion
 
 class StableDiffusionXLPromptToPromptPipeline(PromptToPromptMixin, StableDiffusionXLPipeline):  # type: ignore[misc]
     """Stable Diffusion XL."""
+
+
+class StableDiffusion3PromptToPromptPipeline(PromptToPromptMixin, StableDiffusion3Pipeline):  # type: ignore[misc]
+    """Stable Diffusion 3 and 3.5."""
+
+
+class FluxPromptToPromptPipeline(PromptToPromptMixin, FluxPipeline):  # type: ignore[misc]
+    """FLUX.1; true guidance by `true_cfg_scale` and `negative_prompt`."""
+
+
+class QwenImagePromptToPromptPipeline(PromptToPromptMixin, QwenImagePipeline):  # type: ignore[misc]
+    """Qwen-Image."""
