@@ -155,6 +155,7 @@ def _specialization(kernel: Any) -> Specialization:
         divisible=tuple(
             name for name in names if name not in constants and ("_" in name or len(name) > 1)
         ),
-        **LAUNCH,
+        num_warps=LAUNCH["num_warps"],
+        num_stages=LAUNCH["num_stages"],
         attention=False,
     )
