@@ -8,16 +8,20 @@ if TYPE_CHECKING:
     from .call import Call, Kind, Rows, Site, Step
     from .control import Control, Prompts
     from .controls import (
+        BindAttributes,
+        BoxLayout,
         Excite,
         KeepLayout,
         LocalBlend,
         RecordMaps,
         RefineWords,
+        RegionPrompts,
         ReplaceWords,
         Retain,
         ReweightWords,
         SchedulePrompt,
         Segregate,
+        StructurePhrases,
     )
     from .interval import Interval
     from .mask import Dense, KeyBias, Labels, Mask, Window
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from .run import Cancelled, Run
 
 __all__ = [
+    "BindAttributes",
+    "BoxLayout",
     "Call",
     "Cancelled",
     "Control",
@@ -41,6 +47,7 @@ __all__ = [
     "Prompts",
     "RecordMaps",
     "RefineWords",
+    "RegionPrompts",
     "ReplaceWords",
     "Retain",
     "ReweightWords",
@@ -50,6 +57,7 @@ __all__ = [
     "Segregate",
     "Site",
     "Step",
+    "StructurePhrases",
     "Term",
     "Window",
 ]
@@ -58,16 +66,20 @@ _HOMES = {
     "call": ("Call", "Kind", "Rows", "Site", "Step"),
     "control": ("Control", "Prompts"),
     "controls": (
+        "BindAttributes",
+        "BoxLayout",
         "Excite",
         "KeepLayout",
         "LocalBlend",
         "RecordMaps",
         "RefineWords",
+        "RegionPrompts",
         "ReplaceWords",
         "Retain",
         "ReweightWords",
         "SchedulePrompt",
         "Segregate",
+        "StructurePhrases",
     ),
     "interval": ("Interval",),
     "mask": ("Dense", "KeyBias", "Labels", "Mask", "Window"),

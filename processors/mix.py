@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 __all__ = ["Mix", "Term"]
@@ -47,6 +48,17 @@ class Term:
         if not bool(scale.any()):
             return None
         return replace(self, scale=None if bool((scale == 1).all()) else scale)
+
+    def widened(self, size: int) -> Term:
+        """The same term for `size` keys; ValueError for a matrix, which says nothing of more."""
+        if self.matrix is not None and self.matrix.shape[1] != size:
+            raise ValueError(
+                f"controls: a map of words over {self.matrix.shape[1]} text keys came with a "
+                f"control that reads {size} of them; expected the two at different steps"
+            )
+        if self.scale is None or len(self.scale) == size:
+            return self
+        return replace(self, scale=F.pad(self.scale, (0, size - len(self.scale)), value=1.0))
 
     def value_map(self, size: int) -> Tensor:
         """L as one matrix [S_row, S], S = size."""
@@ -109,8 +121,12 @@ class Mix:
         return self._with(row, tuple(terms))
 
     def merged(self, sizes: int) -> Mix:
-        """Terms of a row that share queries, keys and weights become one; `sizes` = S."""
-        return Mix(tuple(_merge(terms, sizes) for terms in self.rows))
+        """Terms of a row that share queries, keys and weights become one; `sizes` = S.
+
+        Factors of fewer keys leave those behind them alone: keys that another control has added.
+        """
+        wide = (tuple(term.widened(sizes) for term in terms) for terms in self.rows)
+        return Mix(tuple(_merge(terms, sizes) for terms in wide))
 
     def is_plain(self, row: int) -> bool:
         """Whether the row is the ordinary attention."""
