@@ -82,14 +82,16 @@ class Store:
 
     def finished(self, item: Item, together: int) -> Outcome | None:
         """What has been drawn for just this recipe in just such a call, and was not noted down."""
-        path = self.root / place_of(item.number, item.row.folder) / RECEIPT
+        home, row = self.root / place_of(item.number, item.row.folder), item.row
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            row = item.row
-            if record["asked"] == row.id_of(row.frame, row.prompts, row.seed) and (
-                record["together"] == together
+            record = json.loads((home / RECEIPT).read_text(encoding="utf-8"))
+            figures, files = tuple(record["figures"]), tuple(record["files"])
+            if (
+                record["asked"] == row.id_of(row.frame, row.prompts, row.seed)
+                and record["together"] == together
+                and not home.is_symlink()
+                and all((home / name).is_file() for name in files)
             ):
-                figures, files = tuple(record["figures"]), tuple(record["files"])
                 return Outcome(item.number, int(record["pictures"]), 0.0, figures, files)
         except (OSError, ValueError, KeyError, TypeError):
             pass
