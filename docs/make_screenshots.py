@@ -1,6 +1,6 @@
 """Writes docs/screenshots/ from the running app: each page wide and narrow, by day and by night.
 
-    python docs/make_screenshots.py
+    python docs/make_screenshots.py [FOLDER]
 
 Needs the package playwright and Chromium. Three edits are drawn first, on a folder of its own.
 """
@@ -21,7 +21,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-FOLDER = Path(__file__).parent / "screenshots"
+FOLDER = Path(sys.argv[1] if sys.argv[1:] else Path(__file__).with_name("screenshots"))
 EXAMPLES = (
     ("a blue car in the snow", "blue", "red"),
     ("a frog on the beach", "frog", "bear"),
@@ -45,7 +45,7 @@ def main() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    FOLDER.mkdir(exist_ok=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "attention_studio", "app", "--no-browser"]
         server = subprocess.Popen([*command, "--port", port, "--out", out])
@@ -83,7 +83,7 @@ def _all(browser: Any, address: str) -> None:
         page = browser.new_page(color_scheme=theme)
         page.set_default_timeout(PATIENCE_MS)
         page.goto(finished)
-        page.locator("figure.slide img.over").wait_for()
+        page.get_by_role("img", name="Plain").first.wait_for()
         _shoot(page, "edit", theme)
         page.get_by_role("tab", name="Word maps").click()
         page.locator("figure.fade img.over").wait_for()
@@ -109,7 +109,7 @@ def _draw(page: Page, address: str, prompt: str, word: str, becomes: str) -> Non
     page.get_by_label("Becomes").press("Enter")
     page.get_by_text(prompt.replace(word, becomes), exact=True).first.wait_for()
     edit.click()
-    page.locator("figure.slide img.over").wait_for()
+    page.get_by_role("img", name="Plain").first.wait_for()
 
 
 def _shoot(page: Page, name: str, theme: str) -> None:

@@ -29,6 +29,7 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"model: {index} names no stock pipeline; expected a _class_name string")
     for path in folder.rglob("*.py"):  # the loader would run some of these, even unasked
         raise ValueError(f"model: {path} is code; expected a folder of weights and settings only")
+    parts = []
     for name, entry in entries.items():
         if name.startswith("_") or not isinstance(entry, list) or entry[:1] == [None]:
             continue  # a setting, or a component that this pipeline does without
@@ -39,6 +40,14 @@ def check_folder(folder: Path) -> None:
             )
         if not (folder / name).is_dir():
             raise ValueError(f"model: {folder} lacks the folder {name!r} named in model_index.json")
+        parts.append(folder / name)
+    if not parts:
+        raise ValueError(f"model: {index} names no parts; expected those of a whole pipeline")
+    for part in parts:
+        for settings in part.glob("*config.json"):
+            _read_json(settings)
+        if (part / "config.json").is_file() and not any(part.glob("*.safetensors")):
+            raise ValueError(f"model: {part} holds no .safetensors weights; expected at least one")
     weights = sorted(path for path in folder.rglob("*") if path.suffix.lower() == ".safetensors")
     if not weights:
         raise ValueError(f"model: {folder} holds no .safetensors weights; expected at least one")
@@ -97,7 +106,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        raise ValueError(f"model: {path} is not valid JSON; expected a pipeline index") from None
+        raise ValueError(f"model: {path} is not valid JSON; expected an object") from None
     if not isinstance(value, dict):
         raise ValueError(f"model: {path} holds a {type(value).__name__}; expected a JSON object")
     return value

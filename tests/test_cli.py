@@ -147,6 +147,13 @@ def test_bad_input_is_one_sentence(draw, options: dict[str, object], says: str) 
     assert done.stdout == ""
 
 
+def test_a_bad_part_is_not_told_twice(draw) -> None:  # type: ignore[no-untyped-def]
+    done = draw("x" * 30_000)
+    assert done.exit_code == 2
+    assert "at most 20000 characters" in done.stderr
+    assert "at least 1 item" not in done.stderr
+
+
 @pytest.mark.parametrize("args", [("edit",), ("nonsense",), ("--nonsense",), ("train", "x")])
 def test_bad_usage_is_one_sentence(args: tuple[str, ...]) -> None:
     done = call(*args)

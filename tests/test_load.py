@@ -111,6 +111,25 @@ def test_pickled_weights_are_not_read(copy: Path) -> None:
         load(copy)
 
 
+def test_a_part_without_weights_is_named(copy: Path) -> None:
+    (copy / UNET).unlink()
+    with pytest.raises(ValueError, match=r"unet holds no \.safetensors weights"):
+        load(copy)
+
+
+@pytest.mark.parametrize("settings", ["unet/config.json", "scheduler/scheduler_config.json"])
+def test_broken_settings_are_named(copy: Path, settings: str) -> None:
+    (copy / settings).write_text("[]")
+    with pytest.raises(ValueError, match=rf"{settings} holds a list; expected a JSON object"):
+        load(copy)
+
+
+def test_an_index_without_parts_is_named(copy: Path) -> None:
+    (copy / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    with pytest.raises(ValueError, match="names no parts"):
+        load(copy)
+
+
 @pytest.mark.parametrize(
     "change",
     [

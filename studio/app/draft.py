@@ -47,7 +47,7 @@ class Draft:
     model: str = "emoji-sd"
     negative: str = ""
     seed: int = 1
-    steps: int = 20
+    steps: int = 15
     guidance: float = 5.0
     size: tuple[int, int] | None = None
     hold: float = 0.8

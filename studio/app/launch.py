@@ -50,6 +50,12 @@ def launch(
             f"listen: {listen!r} came without a password; expected one of at least "
             f"{_MIN_PASSWORD} characters in the environment variable {PASSWORD}"
         )
+    for folder in settings.models:
+        if not folder.is_dir():
+            raise ValueError(
+                f"models_dir: {str(folder)!r} is not a folder; expected one with models"
+            )
+    _check_port(listen or _HERE, port)
     settings.out.mkdir(parents=True, exist_ok=True)
     given = options(port=port, browser=browser, listen=listen, hosts=hosts)
     flags = [f"--{name}={value}" for name, value in given]
@@ -89,3 +95,14 @@ def options(
         ("runner.postScriptGC", "false"),  # a tenth of a second after each click; Python collects
         *theme_options(),
     )
+
+
+def _check_port(address: str, port: int) -> None:
+    """Streamlit would say it in several lines, after the worker has started."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise UnavailableError(f"port: {address}:{port}: {error.strerror}") from None

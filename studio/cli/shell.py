@@ -58,7 +58,7 @@ class Shell(TyperGroup):
 def sentence(error: Exception) -> str:
     """One line that says what is wrong; what came from outside cannot steer the terminal."""
     if isinstance(error, ValidationError):
-        text = "; ".join(_problem(problem) for problem in error.errors())
+        text = "; ".join(map(_problem, _innermost(error.errors())))
     elif isinstance(error, UsageError):
         text = f"{error.format_message()} (see --help)"
     elif isinstance(error, ValueError | UnavailableError):
@@ -74,6 +74,14 @@ def sentence(error: Exception) -> str:
 def one_line(text: str) -> str:
     """The text without line breaks, and without anything that could steer a terminal."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _innermost(problems: list[Any]) -> list[Any]:
+    """Without those of a whole whose part has one: pydantic counts a bad item as missing."""
+    places = [problem["loc"] for problem in problems]
+    return [
+        p for p in problems if not any(p["loc"] == loc[: len(p["loc"])] != loc for loc in places)
+    ]
 
 
 def _problem(problem: Any) -> str:

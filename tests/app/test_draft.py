@@ -44,7 +44,7 @@ def test_the_app_means_what_the_command_line_means() -> None:
         weights={"dog": 1.5},
         blend=("cat", "dog"),
         seed=1,
-        steps=20,
+        steps=15,
     )
     assert mine == theirs
 
@@ -95,6 +95,6 @@ def test_recorded_maps_do_not_count() -> None:
         blend=("cat", "dog"),
         words=("cat", "dog"),
         seed=1,
-        steps=20,
+        steps=15,
     )
     assert Draft.of(recorded) == replace(draft, refined=Draft().refined)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,18 @@ def test_the_command_says_so_and_exits_with_3(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "without a password" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_port_in_use_and_a_missing_folder_are_said_before_anything_starts(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "out")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UnavailableError, match="Address already in use"):
+            launch(settings, port=taken.getsockname()[1])
+    with pytest.raises(ValueError, match="'nowhere' is not a folder"):
+        launch(Settings(tmp_path / "out", (Path("nowhere"),)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_listening_names_its_hosts() -> None:
