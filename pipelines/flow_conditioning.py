@@ -22,13 +22,16 @@ def condition(
     size: Grid,
     *,
     embedded_guidance: float | None = None,
+    max_sequence_length: int | None = None,
 ) -> Conditioning:
     """For pictures whose latents are (height, width) = `size`, one a prompt.
 
     negative: one a prompt; None = no guidance.
     embedded_guidance: what a distilled FLUX reads as its guidance; None where it reads none.
+    max_sequence_length: of `encode_prompt`; None = its default.
     """
     family = family_of(pipe).name
+    length = {} if max_sequence_length is None else {"max_sequence_length": max_sequence_length}
     if family == "sd3":
         cond, uncond, pooled, unpooled = pipe.encode_prompt(
             list(prompts),
@@ -36,6 +39,7 @@ def condition(
             None,
             do_classifier_free_guidance=negative is not None,
             negative_prompt=None if negative is None else list(negative),
+            **length,
         )
         if negative is None:
             return Conditioning(cond, added={"pooled_projections": pooled})
@@ -49,10 +53,10 @@ def condition(
 
     def told(texts: Sequence[str]) -> tuple[Tensor, dict[str, Any]]:
         if family == "qwen":
-            embeds, mask = pipe.encode_prompt(list(texts))
+            embeds, mask = pipe.encode_prompt(list(texts), **length)
             shapes = [[(1, size[0] // 2, size[1] // 2)]] * len(texts)
             return embeds, {"encoder_hidden_states_mask": mask, "img_shapes": shapes}
-        embeds, pooled, text_ids = pipe.encode_prompt(list(texts), None)
+        embeds, pooled, text_ids = pipe.encode_prompt(list(texts), None, **length)
         places = pipe._prepare_latent_image_ids(
             len(texts), size[0] // 2, size[1] // 2, embeds.device, embeds.dtype
         )

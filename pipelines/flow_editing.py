@@ -36,6 +36,7 @@ def flow_edit(
     source_guidance: float = 1.5,
     target_guidance: float = 5.5,
     draws: int = 1,
+    max_sequence_length: int | None = None,
 ) -> Tensor:
     """The latents of the edit, from those of the source picture, as `output_type="latent"` gives.
 
@@ -46,6 +47,7 @@ def flow_edit(
     source_guidance, target_guidance: read by a distilled FLUX as embedded guidance, elsewhere the
              scale of guidance by the negative prompt; 1 = none.
     draws:   noises that a step's direction is the mean of.
+    max_sequence_length: text tokens, as in the pipeline's call; None = its default.
 
     ValueError for steps that do not fit, and for a pipeline that predicts no flow.
     """
@@ -73,6 +75,7 @@ def flow_edit(
                 [negative] * rows if guides else None,
                 size,
                 embedded_guidance=scale if distilled else None,
+                max_sequence_length=max_sequence_length,
             )
         timesteps, sigmas = flow_sigmas(pipe, steps, size)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,16 +12,14 @@ from diffusers.models.embeddings import apply_rotary_emb
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor
 
-from ..call import Grid, Site, Stage
+from ..call import Grid, Kind, Site, Stage
 from ..prompts import TextBlock
 from .family import Encoded, Live
 from .joint_processor import JointProcessor
 from .texts import same_texts
-from .transformer import Transformer, site
+from .transformer import Transformer
 
 __all__ = ["FLUX", "Flux"]
-
-_SIDE = 64  # tokens a side at 1024 px, the size that the pipelines take for the trained one
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,12 @@ class Flux(Transformer):
         "controlnet_block_samples controlnet_single_block_samples".split()
     )
 
-    def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
-        blocks = [
-            *((f"transformer_blocks.{i}", b) for i, b in enumerate(denoiser.transformer_blocks)),
-            *(
-                (f"single_transformer_blocks.{i}", b)
-                for i, b in enumerate(denoiser.single_transformer_blocks)
-            ),
-        ]
-        doubles = len(denoiser.transformer_blocks)
-        stages = [Stage.DOUBLE] * doubles + [Stage.SINGLE] * (len(blocks) - doubles)
-        return [
-            (block.attn, site("flux", f"{name}.attn", i, stage, i / len(blocks), side=_SIDE))
-            for i, ((name, block), stage) in enumerate(zip(blocks, stages, strict=True))
-        ]
+    def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
+        doubles = denoiser.transformer_blocks
+        for i, block in enumerate(doubles):
+            yield block.attn, Kind.JOINT, Stage.DOUBLE, i
+        for i, block in enumerate(denoiser.single_transformer_blocks, len(doubles)):
+            yield block.attn, Kind.JOINT, Stage.SINGLE, i
 
     def size(self, asked: Mapping[str, Any]) -> Grid:
         """Of the tokens whose first id is that of the very first; Kontext's picture has another."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from ..call import Segments, Site
 from ..tensors import Given
 from .family import Live
 
-__all__ = ["JointProcessor", "heads"]
+__all__ = ["JointProcessor"]
 
 
 class JointProcessor:
@@ -74,12 +73,6 @@ class JointProcessor:
             self.site, Given(q, k, v), queries=segments, keys=segments, bias=bias
         )
         return out.transpose(1, 2).flatten(2).to(q.dtype)
-
-
-def heads(projected: Sequence[Tensor], dim: int, axis: int = 2) -> tuple[Tensor, ...]:
-    """Each [B, N, H·D] as heads: axis 2 = [B, N, H, D], 1 = [B, H, N, D]."""
-    split = (x.unflatten(-1, (-1, dim)) for x in projected)
-    return tuple(x if axis == 2 else x.transpose(1, 2) for x in split)
 
 
 def _additive(mask: Tensor, like: Tensor) -> Tensor:

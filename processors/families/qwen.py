@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,14 @@ from diffusers.models.transformers.transformer_qwenimage import (
 )
 from torch import Tensor
 
-from ..call import Grid, Site, Stage
+from ..call import Grid, Kind, Site, Stage
 from ..prompts import TextBlock
 from .family import Encoded, Live
 from .joint_processor import JointProcessor
 from .texts import same_texts
-from .transformer import Transformer, site
+from .transformer import Transformer
 
 __all__ = ["QWEN", "Qwen"]
-
-_SIDE = 64  # tokens a side at 1024 px, the size that the pipeline takes for the trained one
 
 
 @dataclass(frozen=True)
@@ -39,22 +37,9 @@ class Qwen(Transformer):
     )
     padded = False
 
-    def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
-        blocks = denoiser.transformer_blocks
-        return [
-            (
-                block.attn,
-                site(
-                    "qwen",
-                    f"transformer_blocks.{i}.attn",
-                    i,
-                    Stage.DOUBLE,
-                    i / len(blocks),
-                    side=_SIDE,
-                ),
-            )
-            for i, block in enumerate(blocks)
-        ]
+    def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
+        for i, block in enumerate(denoiser.transformer_blocks):
+            yield block.attn, Kind.JOINT, Stage.DOUBLE, i
 
     def size(self, asked: Mapping[str, Any]) -> Grid:
         """Of the first picture of a row; further ones are references."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from .family import Encoded, Live
 from .joint_processor import JointProcessor
 from .rows import together
 from .texts import same_texts
-from .transformer import Transformer, site
+from .transformer import Transformer
 
 __all__ = ["SD3", "StableDiffusion3"]
 
@@ -38,31 +38,15 @@ class StableDiffusion3(Transformer):
     apart = False
     timescale = 1
 
-    def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
-        halvings = int(denoiser.config.patch_size).bit_length() - 1
-        side = denoiser.config.sample_size // denoiser.config.patch_size
-        found = [
-            (part, getattr(block, part, None), i)
-            for i, block in enumerate(denoiser.transformer_blocks)
-            for part in ("attn", "attn2")
-        ]
-        present = [(part, module, i) for part, module, i in found if module is not None]
-        return [
-            (
-                module,
-                site(
-                    "sd3",
-                    f"transformer_blocks.{i}.{part}",
-                    index,
-                    Stage.DOUBLE,
-                    i / len(denoiser.transformer_blocks),
-                    side=side,
-                    halvings=halvings,
-                    kind=Kind.JOINT if part == "attn" else Kind.SELF,
-                ),
-            )
-            for index, (part, module, i) in enumerate(present)
-        ]
+    def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
+        for i, block in enumerate(denoiser.transformer_blocks):
+            yield block.attn, Kind.JOINT, Stage.DOUBLE, i
+            if block.attn2 is not None:
+                yield block.attn2, Kind.SELF, Stage.DOUBLE, i
+
+    def scale(self, denoiser: Any) -> tuple[int, int]:
+        patch = int(denoiser.config.patch_size)
+        return patch.bit_length() - 1, denoiser.config.sample_size // patch
 
     def size(self, asked: Mapping[str, Any]) -> Grid:
         height, width = asked["hidden_states"].shape[-2:]

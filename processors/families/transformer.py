@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from .family import Encoded, Keeps
 from .rows import apart, only
 from .schedulers import keeps
 
-__all__ = ["Transformer", "site"]
+__all__ = ["Transformer"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,39 @@ class Transformer:
     def denoiser(self, pipe: Any) -> nn.Module | None:
         found = getattr(pipe, "transformer", None)
         return found if isinstance(found, self.kind) else None
+
+    def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
+        """Each module, what it is, and the number of its block in the order they run."""
+        raise NotImplementedError
+
+    def scale(self, denoiser: Any) -> tuple[int, int]:
+        """How often the latents are halved, and tokens a side at the trained size: 1024 px."""
+        return 1, 64
+
+    def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
+        """Word maps are read wherever there is text."""
+        names = {module: name for name, module in denoiser.named_modules()}
+        found = list(self.attentions(denoiser))
+        halvings, side = self.scale(denoiser)
+        blocks = 1 + max(block for *_, block in found)
+        return [
+            (
+                module,
+                Site(
+                    names[module],
+                    self.name,
+                    kind,
+                    stage,
+                    index,
+                    halvings,
+                    side,
+                    has_text=kind is Kind.JOINT,
+                    maps=kind is Kind.JOINT,
+                    depth=block / blocks,
+                ),
+            )
+            for index, (module, kind, stage, block) in enumerate(found)
+        ]
 
     def check(self, module: Any, site: Site) -> None:
         found = type(module.processor)
@@ -98,22 +131,6 @@ class Transformer:
 
     def keeps(self, scheduler: Any) -> Keeps:
         return keeps(scheduler)
-
-
-def site(
-    family: str,
-    name: str,
-    index: int,
-    stage: Stage,
-    depth: float,
-    *,
-    side: int,
-    halvings: int = 1,
-    kind: Kind = Kind.JOINT,
-) -> Site:
-    """One attention of a transformer; word maps are read wherever there is text."""
-    text = kind is Kind.JOINT
-    return Site(name, family, kind, stage, index, halvings, side, text, text, depth)
 
 
 def _channels(transformer: Any) -> int:

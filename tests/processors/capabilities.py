@@ -24,10 +24,17 @@ from attention_studio.processors import (
 from attention_studio.processors.attach import attach
 
 from .conftest import PROMPTS, Studio
+from .joint_pipelines import JointStudio
 
 __all__ = ["CONTROLS", "FAMILIES", "page", "verdict"]
 
-FAMILIES = {"SD 1.x, 2.x": "sd", "SDXL": "sdxl"}
+FAMILIES: dict[str, Callable[[], Studio | JointStudio]] = {
+    "SD 1.x, 2.x": lambda: Studio("sd"),
+    "SDXL": lambda: Studio("sdxl"),
+    "SD 3, SD 3.5": lambda: JointStudio("sd3-dual"),
+    "FLUX.1": lambda: JointStudio("flux"),
+    "Qwen-Image": lambda: JointStudio("qwen"),
+}
 CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "replace_words": ReplaceWords,
     "refine_words": RefineWords,
@@ -40,7 +47,7 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
 _ALWAYS, _NEVER = Interval(0.0, 1.0), Interval(0.0, 0.0)
 
 
-def verdict(studio: Studio, first: str, second: str, base: torch.Tensor) -> str:
+def verdict(studio: Studio | JointStudio, first: str, second: str, base: torch.Tensor) -> str:
     """ "yes" when the pair runs and keeps the laws, else the sentence with which it is refused."""
     pair = [CONTROLS[name](_ALWAYS) for name in (first, second)]
     try:
@@ -68,8 +75,8 @@ def page() -> str:
         "maps, the later one in the list sees what the earlier one left.",
     ]
     names = list(CONTROLS)
-    for family, name in FAMILIES.items():
-        studio = Studio(name)
+    for family, make in FAMILIES.items():
+        studio = make()
         base = studio(PROMPTS)
         found = {
             pair: verdict(studio, *pair, base) for pair in combinations_with_replacement(names, 2)

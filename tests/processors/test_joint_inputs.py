@@ -15,7 +15,8 @@ from diffusers import (
 )
 from PIL import Image
 
-from attention_studio.pipelines.predict import Conditioning, predict
+from attention_studio.pipelines.flow_conditioning import condition, flow_sigmas
+from attention_studio.pipelines.predict import predict
 from attention_studio.processors import (
     Control,
     KeepLayout,
@@ -228,22 +229,18 @@ def test_objectives_move_both_calls_of_a_step_alike(monkeypatch: pytest.MonkeyPa
 def test_the_loop_by_hand_is_the_pipeline_s(name: str) -> None:
     studio, guidance = JointStudio(name), 3.0
     pipe = studio.pipe
-    from attention_studio.pipelines.flow_conditioning import condition, flow_sigmas
-
     draw = torch.Generator().manual_seed(0)
     start = torch.randn(1, *((4, 16, 16) if name == "sd3" else (64, 16)), generator=draw)
     start = start.repeat(2, *[1] * (start.ndim - 1))
     controls = [ReplaceWords(), KeepLayout()]
-    size = {} if name == "qwen" else {"max_sequence_length": 512 if name == "flux" else 256}
-    negative = ["sand"] * 2 if name != "sd3" else [""] * 2
+    negative = ["sand"] * 2
     with attach(pipe, controls):
-        wanted = studio(
-            latents=start, **size, **({} if name == "sd3" else {"negative_prompt": negative})
-        )
+        wanted = studio(latents=start, negative_prompt=negative)
     latents = start
     with torch.no_grad(), attach(pipe, controls) as run:
         assert attached(pipe) is run
-        told: Conditioning = condition(pipe, PROMPTS, negative, (16, 16))
+        length = None if name == "qwen" else LENGTH
+        told = condition(pipe, PROMPTS, negative, (16, 16), max_sequence_length=length)
         timesteps, _ = flow_sigmas(pipe, STEPS, (16, 16))
         for i, t in enumerate(timesteps):
             out = predict(pipe, latents, Step(i, i, STEPS, t), told, guidance)
