@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from . import control_specs as specs
+from .build_composition import composition
 from .processors import (
     Control,
     Interval,
@@ -18,7 +19,7 @@ from .processors import (
     Rows,
     SchedulePrompt,
 )
-from .processors.prompts import MissingWordError, find_spans
+from .prompt_words import present
 from .recipe import Recipe
 
 __all__ = ["build"]
@@ -61,14 +62,14 @@ def _control(spec: specs.Spec, recipe: Recipe, prompt: int | None) -> Control | 
         case specs.ReweightWords():
             return _reweight(spec, recipe, prompt)
         case specs.RecordMaps():
-            kept = _present(spec.words, recipe, prompt, range(len(recipe.prompts)))
+            kept = present(spec.words, recipe, prompt, range(len(recipe.prompts)))
             made = RecordMaps(kept, spec.edited, spec.every_grid, Interval(*spec.during))
             return made if kept else None
         case specs.SchedulePrompt():
             if prompt is None:
                 return SchedulePrompt(spec.later)
             return SchedulePrompt(spec.later[prompt : prompt + 1])
-    raise AssertionError(f"no control is built from {type(spec).__name__}")
+    return composition(spec, recipe, prompt)
 
 
 def _reweight(
@@ -77,7 +78,7 @@ def _reweight(
     count = len(recipe.prompts)
     if prompt is not None:
         asked = range(count) if spec.prompts is None else spec.prompts
-        kept = _present(spec.weights, recipe, prompt, asked)
+        kept = present(spec.weights, recipe, prompt, asked)
         if prompt not in asked or not kept:
             return None
         weights: Mapping[str, float] = {word: spec.weights[word] for word in kept}
@@ -91,25 +92,3 @@ def _reweight(
             f"all edits (1 to {count - 1}) or all prompts (0 to {count - 1})"
         )
     return replace(made, rows=Rows.COND)
-
-
-def _present(
-    words: Iterable[str], recipe: Recipe, prompt: int | None, asked: Iterable[int]
-) -> tuple[str, ...]:
-    """The words that the prompt has, in an edit all; ValueError when none of `asked` has one."""
-    if prompt is None:
-        return tuple(words)
-    kept, asked = [], tuple(asked)
-    for word in words:
-        homes, error = [], None
-        for i in asked:
-            try:
-                find_spans(recipe.prompts[i], word)
-                homes.append(i)
-            except MissingWordError as missing:
-                error = missing
-        if not homes and error is not None:
-            raise error
-        if prompt in homes:
-            kept.append(word)
-    return tuple(kept)

@@ -5,56 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic import model_validator as validate_model
+from pydantic import Field, StringConstraints
+
+from .compose_specs import (
+    BindAttributes,
+    BoxLayout,
+    Excite,
+    RegionPrompts,
+    Retain,
+    Segregate,
+    StructurePhrases,
+)
+from .spec import During, Fraction, Spec, Word, Words
 
 __all__ = [
     "CONTROLS",
     "PRESETS",
+    "BindAttributes",
+    "BoxLayout",
     "ControlSpec",
     "During",
+    "Excite",
     "KeepLayout",
     "LocalBlend",
     "RecordMaps",
     "RefineWords",
+    "RegionPrompts",
     "ReplaceWords",
+    "Retain",
     "ReweightWords",
     "SchedulePrompt",
+    "Segregate",
     "Spec",
+    "StructurePhrases",
     "expand",
 ]
 
-
-def _in_order(during: tuple[float, float]) -> tuple[float, float]:
-    if not 0.0 <= during[0] <= during[1] <= 1.0:
-        raise ValueError(f"expected 0 <= start <= end <= 1, came {list(during)}")
-    return during
-
-
-During: TypeAlias = Annotated[tuple[float, float], AfterValidator(_in_order)]
-"""[start, end) as fractions of the denoising."""
-
-Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=400)]
-Words: TypeAlias = Annotated[tuple[Word, ...], Field(max_length=64)]
 OfPrompt: TypeAlias = Word | Words
 """A word, or several, of one prompt."""
 Align: TypeAlias = Literal["exact", "official"]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-
-
-class Spec(BaseModel):
-    """What all of them share: frozen, and a field it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @validate_model(mode="before")
-    @classmethod
-    def _name_the_fields(cls, given: Any) -> Any:
-        unknown = [k for k in given if k not in cls.model_fields] if isinstance(given, dict) else []
-        if unknown:
-            known = ", ".join(name for name in cls.model_fields if name != "control")
-            raise ValueError(f"there is no field {str(unknown[0])[:80]!r}; fields: {known}")
-        return given
 
 
 class ReplaceWords(Spec):
@@ -62,7 +51,7 @@ class ReplaceWords(Spec):
 
     control: Literal["replace_words"] = "replace_words"
     during: During = (0.0, 0.8)
-    words: Annotated[dict[Word, During], Field(max_length=64)] = {}
+    words: dict[Word, During] = Field(default_factory=dict, max_length=64)
     align: Align = "exact"
 
 
@@ -71,7 +60,7 @@ class RefineWords(Spec):
 
     control: Literal["refine_words"] = "refine_words"
     during: During = (0.0, 0.8)
-    words: Annotated[dict[Word, During], Field(max_length=64)] = {}
+    words: dict[Word, During] = Field(default_factory=dict, max_length=64)
     align: Align = "exact"
 
 
@@ -146,7 +135,14 @@ ControlSpec: TypeAlias = Annotated[
     | KeepLayout
     | LocalBlend
     | RecordMaps
-    | SchedulePrompt,
+    | SchedulePrompt
+    | Segregate
+    | Retain
+    | Excite
+    | BindAttributes
+    | BoxLayout
+    | RegionPrompts
+    | StructurePhrases,
     Field(discriminator="control"),
 ]
 
@@ -158,12 +154,21 @@ CONTROLS: tuple[str, ...] = (
     "local_blend",
     "record_maps",
     "schedule_prompt",
+    "segregate",
+    "retain",
+    "excite",
+    "bind_attributes",
+    "box_layout",
+    "region_prompts",
+    "structure_phrases",
 )
 PRESETS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("p2p", ("replace_words", "keep_layout")),
     ("p2p-refine", ("refine_words", "keep_layout")),
+    ("a-star", ("segregate", "retain")),
 )
-"""Names of sets: Prompt-to-Prompt's word swap and its refinement, with the paper's intervals."""
+"""Names of sets: Prompt-to-Prompt's word swap and its refinement, with the paper's intervals; both
+losses of A-STAR, for the things that are found in each prompt."""
 
 
 def expand(controls: Any) -> Any:

@@ -13,6 +13,7 @@ from .control_specs import (
     KeepLayout,
     LocalBlend,
     RefineWords,
+    RegionPrompts,
     ReplaceWords,
     ReweightWords,
     SchedulePrompt,
@@ -99,6 +100,8 @@ class Recipe(Spec):
         for spec in self.controls:
             if isinstance(spec, SchedulePrompt):
                 yield from (text for stages in spec.later for _, text in stages)
+            if isinstance(spec, RegionPrompts):
+                yield from (region.prompt for region in spec.regions)
 
     @property
     def is_edit(self) -> bool:

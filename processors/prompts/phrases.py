@@ -14,7 +14,7 @@ from itertools import pairwise
 
 from .units import Span, shown_words
 
-__all__ = ["Phrase", "nested", "noun_phrases"]
+__all__ = ["Phrase", "nested", "noun_phrases", "things"]
 
 _DETERMINERS = frozenset(
     "a an the this that these those my your his her its our their some any each every no another "
@@ -81,6 +81,21 @@ def nested(text: str, phrases: Sequence[Span]) -> tuple[Span, ...]:
         if words and not _is_cut(gap) and _PREPOSITIONS.issuperset(words):
             found.add((start, end))
     return tuple(sorted(found, key=lambda span: (span[0], -span[1])))
+
+
+def things(text: str) -> tuple[str, ...]:
+    """What a picture shall show, when nobody says: nouns of phrases with a determiner, each once.
+
+    ours; places are left out, which are phrases after "on", "in" or "at", such as "on the beach".
+    """
+    found = []
+    for phrase in noun_phrases(text):
+        start = phrase.span[0]
+        before = [text[a:b].casefold() for a, b in shown_words(text[:start])]
+        first = text[start : shown_words(text[start:])[0][1] + start]
+        if first.casefold() in _DETERMINERS and before[-1:] not in (["on"], ["in"], ["at"]):
+            found.append(text[slice(*phrase.noun)])
+    return tuple(dict.fromkeys(found))
 
 
 def _is_cut(gap: str) -> bool:

@@ -29,6 +29,11 @@ NEEDED: dict[str, dict[str, Any]] = {
     "local_blend": {"words": ["cat", "dog"]},
     "record_maps": {"words": ["dog"]},
     "schedule_prompt": {"later": [[], [[0.5, "a frog on grass"]]]},
+    "segregate": {"concepts": ["dog", "grass"], "touching": [["dog", "grass"]]},
+    "retain": {"concepts": ["dog"], "masks": {"dog": [0, 0, 0.5, 1]}, "threshold": "otsu"},
+    "bind_attributes": {"pairs": {"dog": ["a"]}},
+    "box_layout": {"boxes": {"dog": {"rows": ["0110", "0000"]}}},
+    "region_prompts": {"regions": [{"where": [0, 0, 0.5, 1], "prompt": "a red car"}]},
 }
 
 
