@@ -9,6 +9,8 @@ drawn anew in the same call.
 from __future__ import annotations
 
 import json
+import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -81,6 +83,7 @@ def draw_on_ray(
 
     UnavailableError without Ray, and when there is no more room.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     try:
         import ray
         import ray.data
@@ -89,6 +92,7 @@ def draw_on_ray(
             "engine: ray is not installed; pip install 'attention-studio[ray]'"
         ) from None
     ray.init(ignore_reinit_error=True, log_to_driver=False, logging_level="ERROR")
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     ray.data.DataContext.get_current().enable_progress_bars = False
     workers = batch.workers or 1
     with pulse(claims):
