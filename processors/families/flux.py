@@ -19,7 +19,7 @@ from .joint_processor import JointProcessor
 from .texts import same_texts
 from .transformer import Transformer
 
-__all__ = ["FLUX", "Flux"]
+__all__ = ["FLUX", "Flux", "FluxJoint"]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from .joint_processor import JointProcessor
 from .texts import same_texts
 from .transformer import Transformer
 
-__all__ = ["QWEN", "Qwen"]
+__all__ = ["QWEN", "Qwen", "QwenJoint"]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from .rows import together
 from .texts import same_texts
 from .transformer import Transformer
 
-__all__ = ["SD3", "StableDiffusion3"]
+__all__ = ["SD3", "SD3Joint", "StableDiffusion3"]
 
 
 @dataclass(frozen=True)
