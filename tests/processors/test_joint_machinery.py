@@ -1,0 +1,91 @@
+"""What diffusers can do to a transformer meanwhile, and which of its blocks a control acts in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from attention_studio.processors import (
+    Call,
+    Control,
+    Interval,
+    KeepLayout,
+    RecordMaps,
+    ReplaceWords,
+    ReweightWords,
+    Site,
+)
+from attention_studio.processors.attach import attach
+from attention_studio.processors.families import family_of
+
+from .joint_pipelines import JOINT, JointStudio
+from .test_joint import IDLE, traces
+from .test_machinery import accelerate_hooks, bf16, groups, layerwise, lora
+
+
+@pytest.mark.parametrize("machinery", [lora, layerwise, groups, accelerate_hooks, bf16])
+@pytest.mark.parametrize("name", ["flux", "sd3-dual"])
+def test_the_laws_hold_under(name: str, machinery: Callable[[Any], None]) -> None:
+    studio = JointStudio(name)
+    plain = studio()
+    if machinery is bf16:
+        studio.pipe.to(torch.bfloat16)
+    machinery(studio.pipe.transformer)
+    base = studio()
+    if machinery in (lora, layerwise, bf16):
+        assert not torch.equal(base, plain)
+    before = traces(studio.pipe)
+    with attach(studio.pipe, IDLE):
+        assert torch.equal(studio(), base)
+    edits = [ReplaceWords(), ReweightWords({"grass": 3.0}), KeepLayout()]
+    with attach(studio.pipe, [*edits, RecordMaps(("grass",))]) as run:
+        out = studio()
+    assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])
+    assert bool(run.maps.get("grass", prompt=1).isfinite().all())
+    assert traces(studio.pipe) == before
+    assert torch.equal(studio(), base)
+
+
+def test_compiled_blocks_are_refused() -> None:
+    pipe = JointStudio("flux").pipe
+    pipe.transformer.compile_repeated_blocks()
+    with pytest.raises(ValueError, match="is compiled"), attach(pipe, []):
+        pass
+
+
+@pytest.mark.parametrize("name", JOINT)
+def test_controls_act_in_their_blocks_alone(name: str) -> None:
+    """Blocks are counted as they run, a second attention of the image with its block."""
+    asked: set[str] = set()
+
+    class Watch(ReplaceWords):
+        def tokens(self, call: Call) -> Call:
+            asked.add(call.site.name)
+            return call
+
+    studio = JointStudio(name)
+    sites = [site for _, site in family_of(studio.pipe).sites(studio.pipe.transformer)]
+    depths = [site.depth for site in sites]
+    assert depths == sorted(depths) and depths[0] == 0 and depths[-1] < 1  # type: ignore[type-var]
+    for blocks in (Interval(0, 0.5), Interval(0.5, 1)):
+        asked.clear()
+        with attach(studio.pipe, [Watch(blocks=blocks)]):
+            studio()
+        assert asked == {s.name for s in sites if s.has_text and _in(s, blocks)}
+
+
+def _in(site: Site, blocks: Interval) -> bool:
+    return site.depth is not None and blocks.start <= site.depth < blocks.end
+
+
+def test_text_of_joint_attention_is_projected_from_nothing_else() -> None:
+    class Other(Control):
+        def context(self, *given: Any) -> Any:
+            return given[-1]
+
+    pipe = JointStudio("sd3").pipe
+    with pytest.raises(ValueError, match="Other changes what text keys"), attach(pipe, [Other()]):
+        pass
