@@ -64,7 +64,8 @@ def _rest(desk: Desk, number: int) -> None:
     picture = desk.journal.preview_of(job.id)
     if picture is not None:
         st.image(picture, width="stretch", alt="The last picture so far")
-    st.text(_how_far(desk, job))
+    st.markdown("**Plain**")
+    st.text(f"drawing … {_how_far(desk, job)}")
     _cancel(desk, job)
 
 

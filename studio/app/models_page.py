@@ -61,14 +61,16 @@ def _together(matrix: Matrix) -> None:
     """Control by control; columns are numbered, so that the table fits a narrow screen."""
     st.subheader("What goes together", anchor=False)
     st.caption("The tests run every pair: ✓ where the two combine, else the reason why not.")
-    marks = {"yes": "✓"}
-    for column, (family, rows) in zip(st.columns(len(matrix)), matrix.items(), strict=True):
-        names = list(rows)
-        table: dict[str, list[str]] = {literal(family): [f"{i} {n}" for i, n in _numbered(names)]}
-        for i, other in _numbered(names):
-            said = [rows[name][other] for name in names]
-            table[f"{i}"] = [marks.setdefault(text, f"({len(marks)})") for text in said]
-        column.table(table, border="horizontal", width="content", hide_index=True)
+    family = st.segmented_control(
+        "Family", list(matrix), default=next(iter(matrix)), format_func=literal, required=True
+    )
+    rows = matrix[family]
+    names, marks = list(rows), {"yes": "✓"}
+    table = {"": [f"{i} {name}" for i, name in _numbered(names)]}
+    for i, other in _numbered(names):
+        said = [rows[name][other] for name in names]
+        table[f"{i}"] = [marks.setdefault(text, f"({len(marks)})") for text in said]
+    st.table(table, border="horizontal", width="content", hide_index=True)
     for sentence, mark in list(marks.items())[1:]:
         st.text(f"{mark} {sentence}")
 

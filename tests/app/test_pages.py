@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from attention_studio.app.draft import Draft
 from attention_studio.app.pictures import heat, shown
+from attention_studio.capabilities import capabilities
 from attention_studio.gallery import Gallery
 from attention_studio.jobs import Journal, State
 from attention_studio.recipe import Recipe
@@ -155,8 +156,8 @@ def test_source_and_edit_are_shown_before_the_plain_picture(edit: AppTest, out: 
         time.sleep(0.05)
     edit.run()
     assert [tab.label for tab in edit.tabs][:1] == ["Compare"]
-    assert "**Source**" in _shown(edit) and "**Plain**" not in _shown(edit)
-    assert "Step " in _shown(edit)
+    assert "**Source**" in _shown(edit)
+    assert "drawing … Step " in _shown(edit)
     _button(edit, "Cancel").click().run()
     at = _finished(edit, State.cancelled)
     assert "Cancelled before" in _shown(at)
@@ -239,9 +240,17 @@ def test_the_models_page(page: Page) -> None:
     at = page("models")
     assert not at.exception
     assert "emoji" in "".join(str(header.value) for header in at.subheader)
-    matrix = at.table[-1].value
-    assert any("replace_words" in name for name in matrix.iloc[:, 0])
-    assert set(matrix.iloc[:, 1:].to_numpy().ravel()) == {"✓"}
+    for family, rows in capabilities().items():
+        at.segmented_control[0].set_value(family).run()
+        table = at.table[-1].value
+        assert [name.split(" ")[1] for name in table.iloc[:, 0]] == list(rows)
+        refused = {cell for row in rows.values() for cell in row.values()} - {"yes"}
+        shown = [text.value.partition(" ")[2] for text in at.text]
+        assert refused <= set(shown)
+        assert set(table.iloc[:, 1:].to_numpy().ravel()) == (
+            {"✓"} | {f"({i + 1})" for i in range(len(refused))}
+        )
+    assert not at.exception
 
 
 def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
