@@ -109,6 +109,11 @@ class RegionPrompts(Control):
         return Context(keys, keys if context.v is context.k else torch.cat([context.v, more], 1))
 
     def tokens(self, call: Call) -> Call:
+        if call.keys.reference is not None:
+            raise ValueError(
+                "controls: region_prompts came with another control that adds text keys; expected "
+                "one of them, with all regions"
+            )
         text = slice(0, self._base(call))
         rest = slice(text.stop, call.shape[3])
         return replace(call, keys=replace(call.keys, text=text, reference=rest))

@@ -22,6 +22,7 @@ class Suite(StrEnum):
 
     base = "base"
     edit = "edit"
+    compose = "compose"
 
 
 def evaluate(
@@ -29,7 +30,8 @@ def evaluate(
         Suite,
         typer.Argument(
             help="base: does the picture show what was asked? edit: does an edit change what it "
-            "should and nothing else, and how much oftener than plain re-prompting?"
+            "should and nothing else, and how much oftener than plain re-prompting? compose: by "
+            "which method are all things there, in their own colours?"
         ),
     ],
     model: ModelName = "emoji-sd",
@@ -53,8 +55,26 @@ def evaluate(
     ] = None,
     tuning: Annotated[
         bool,
-        typer.Option("--tuning", help="edit: draw from the range on which defaults are chosen."),
+        typer.Option(
+            "--tuning", help="edit, compose: draw from the range on which defaults are chosen."
+        ),
     ] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method", help="compose: a method by name; repeat for more. All by default."
+        ),
+    ] = None,
+    step_size: Annotated[
+        float, typer.Option(min=0, help="compose: how far A-STAR and binding move the latents.")
+    ] = 20.0,
+    relative: Annotated[
+        bool,
+        typer.Option("--relative", help="compose: step-size is a part of the latents' length."),
+    ] = False,
+    guided: Annotated[
+        float, typer.Option(min=0, max=1, help="compose: end of the steps in which A-STAR moves.")
+    ] = 1.0,
     batch: Annotated[int, typer.Option(min=1, help="base: pictures drawn at a time.")] = 8,
     seed: Seed = 0,
     steps: Steps = 30,
@@ -68,7 +88,17 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Draw prompts of emoji world, judge the pictures, print the figures."""
-    from ..evaluate import BaseReport, EditReport, Settings, evaluate_base, evaluate_edit
+    from ..evaluate import (
+        METHODS,
+        BaseReport,
+        ComposeReport,
+        ComposeSettings,
+        EditReport,
+        Settings,
+        evaluate_base,
+        evaluate_compose,
+        evaluate_edit,
+    )
 
     about = describe(model)
     if not about.nouns:
@@ -77,7 +107,7 @@ def evaluate(
         )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
     count = prompts if limit is None else min(prompts, limit)
-    report: BaseReport | EditReport
+    report: BaseReport | EditReport | ComposeReport
     with progress_bar("drawing", quiet=quiet) as progress:
         if suite == Suite.edit:
             standard = Settings()
@@ -92,6 +122,23 @@ def evaluate(
                     self_replace=self_replace,
                     threshold=standard.threshold if blend is None else blend if blend < 1 else None,
                 ),
+                steps=steps,
+                guidance=guidance,
+                seed=seed,
+                tuning=tuning,
+                model=about.name,
+                folder=out,
+                progress=progress,
+            )
+        elif suite == Suite.compose:
+            moves = ComposeSettings(step_size=step_size, relative=relative, guided=guided)
+            report = evaluate_compose(
+                pipe,
+                nouns=about.nouns,
+                size=(about.image_size or 512,) * 2,
+                prompts=count,
+                methods=method or METHODS,
+                settings=moves,
                 steps=steps,
                 guidance=guidance,
                 seed=seed,

@@ -7,19 +7,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .base import BaseReport, evaluate_base
+    from .compose import evaluate_compose
+    from .compose_methods import METHODS, ComposeSettings
+    from .compose_report import ComposeReport
     from .edit import Settings, evaluate_edit
     from .edit_report import EditReport
     from .labelling import Agreement, agreement, make_sheets, read_nouns
     from .resources import Resources, measure_resources
 
 __all__ = [
+    "METHODS",
     "Agreement",
     "BaseReport",
+    "ComposeReport",
+    "ComposeSettings",
     "EditReport",
     "Resources",
     "Settings",
     "agreement",
     "evaluate_base",
+    "evaluate_compose",
     "evaluate_edit",
     "make_sheets",
     "measure_resources",
@@ -27,13 +34,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "METHODS": "compose_methods",
     "Agreement": "labelling",
     "BaseReport": "base",
+    "ComposeReport": "compose_report",
+    "ComposeSettings": "compose_methods",
     "EditReport": "edit_report",
     "Resources": "resources",
     "Settings": "edit",
     "agreement": "labelling",
     "evaluate_base": "base",
+    "evaluate_compose": "compose",
     "evaluate_edit": "edit",
     "make_sheets": "labelling",
     "measure_resources": "resources",

@@ -148,6 +148,12 @@ def test_it_goes_with_what_reads_maps_and_moves_latents() -> None:
         run(studio, regions, conjunction)
 
 
+def test_one_control_has_all_regions() -> None:
+    regions = RegionPrompts(((LEFT, OTHER),))
+    with pytest.raises(ValueError, match="expected one of them, with all regions"):
+        run(Studio("sd"), regions, regions)
+
+
 @pytest.mark.parametrize(
     ("control", "message"),
     [

@@ -1,0 +1,228 @@
+"""What the suite `compose` found, as a table and as JSON, each method against the base.
+
+Intervals are the percentile bootstrap's (see `ratios`): prompts are drawn anew with replacement,
+all methods' answers to a prompt together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import inf
+from statistics import mean
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .compose_prompts import GROUPS, Composed
+from .ratios import Interval95
+
+if TYPE_CHECKING:
+    from .compose_methods import ComposeSettings
+
+__all__ = ["ComposeFigures", "ComposeReport", "Outcome", "Seen", "change_of", "share_of"]
+
+_DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the judge saw in a picture: things asked for, those that are missing, and of those that
+    are found and have a colour said how many there are, and how many wear another one."""
+
+    things: int
+    missing: int
+    coloured: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One prompt, and for each method what was seen and how long it took."""
+
+    asked: Composed
+    seen: Mapping[str, Seen]
+    seconds: Mapping[str, float]
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            **asdict(self.asked),
+            "seen": {name: asdict(seen) for name, seen in self.seen.items()},
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True)
+class ComposeFigures:
+    """Of a method in a group.
+
+    missing: part of the pictures in which a thing is missing.
+    wrong:   part of the found things with a colour said that wear another one.
+    missing_change, wrong_change: relative to the base: −0.3 is 30 % less.
+    right:   part of the pictures with every thing there and no colour wrong.
+    seconds: mean of a picture.    times: those of the base.
+    """
+
+    group: str
+    method: str
+    missing: Interval95
+    missing_change: Interval95
+    wrong: Interval95
+    wrong_change: Interval95
+    right: Interval95
+    seconds: float
+    times: float
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        found: dict[str, object] = {"group": self.group, "method": self.method}
+        for name in ("missing", "missing_change", "wrong", "wrong_change", "right"):
+            found[name] = getattr(self, name).facts()
+        return found | {"seconds": round(self.seconds, 3), "times": round(self.times, 3)}
+
+
+@dataclass(frozen=True)
+class ComposeReport:
+    """What was measured, on which settings, by which judge.
+
+    tuning: whether the prompts are from the range on which settings are chosen.
+    judge:  the judge's own figures on rendered truth; empty when its card has none.
+    """
+
+    model: str
+    methods: tuple[str, ...]
+    settings: ComposeSettings
+    outcomes: tuple[Outcome, ...]
+    steps: int
+    guidance: float
+    seed: int
+    tuning: bool
+    seconds: float
+    judge: Mapping[str, object]
+
+    def figures(self) -> Iterator[ComposeFigures]:
+        """Every method in each group, and in all of them together."""
+        for group in (*GROUPS, "all"):
+            chosen = [o for o in self.outcomes if group in ("all", o.asked.group)]
+            for method in self.methods if chosen else ():
+                yield _figures(group, method, chosen)
+
+    def table(self) -> str:
+        """Markdown."""
+        made = self.settings
+        lines = [
+            f"{self.model}: {len(self.outcomes)} prompts of the "
+            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
+            f"{self.guidance:g}, seed {self.seed}; step size {made.step_size:g}"
+            f"{' of the latents' if made.relative else ''}, of excite {made.excite:g}, A-STAR in "
+            f"the first {made.guided:.0%}, its ratio by {made.overlap}.",
+            "Missing: pictures without one of their things; wrong: colours of found things; right: "
+            "pictures with everything as said. Change: relative to base. 95 % intervals by "
+            "bootstrap over prompts.",
+        ]
+        group = None
+        for row in self.figures():
+            if row.group != group:
+                group = row.group
+                lines += [
+                    "",
+                    f"**{group}**",
+                    "",
+                    "| method | missing | change | wrong | change | right | s | × base |",
+                    "|" + "---|" * 8,
+                ]
+            shares = (row.missing, row.missing_change, row.wrong, row.wrong_change, row.right)
+            cells = [row.method, *(share.text() for share in shares)]
+            lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
+        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
+        lines += [f"| {name} | {value} |" for name, value in self.judge.items()]
+        lines += [] if self.judge else ["| not measured | – |"]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> str:
+        """One JSON object: the facts of `table` and each prompt's verdicts."""
+        return json.dumps(
+            {
+                "suite": "compose",
+                "model": self.model,
+                "prompts": len(self.outcomes),
+                "methods": self.methods,
+                "settings": asdict(self.settings),
+                "steps": self.steps,
+                "guidance": self.guidance,
+                "seed": self.seed,
+                "tuning": self.tuning,
+                "seconds": self.seconds,
+                "figures": [row.facts() for row in self.figures()],
+                "verdicts": [outcome.facts() for outcome in self.outcomes],
+                "judge": dict(self.judge),
+            },
+            ensure_ascii=False,
+            indent=2,
+        )
+
+
+Counts = Sequence[tuple[int, int]]
+"""For each prompt how many, of how many."""
+
+
+def share_of(counts: Counts) -> Interval95:
+    """sum of the first / sum of the second; None when nothing was counted."""
+    value, drawn = _shares(counts)
+    return _interval(value, drawn, 0.0, 1.0)
+
+
+def change_of(ours: Counts, theirs: Counts) -> Interval95:
+    """The share of ours relative to that of theirs, less 1; None when theirs is 0."""
+    (a, drawn_a), (b, drawn_b) = _shares(ours), _shares(theirs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.where(drawn_b > 0, drawn_a / drawn_b - 1, np.nan)
+        value = a / b - 1 if b > 0 else np.nan
+    return _interval(float(value), drawn, -1.0, inf)
+
+
+def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> ComposeFigures:
+    def counts(name: str) -> tuple[Counts, Counts, Counts]:
+        seen = [outcome.seen[name] for outcome in chosen]
+        right = [int(not s.missing and not s.wrong) for s in seen]
+        return (
+            [(int(s.missing > 0), 1) for s in seen],
+            [(s.wrong, s.coloured) for s in seen],
+            [(r, 1) for r in right],
+        )
+
+    ours, base = counts(method), counts("base")
+    took = mean(outcome.seconds[method] for outcome in chosen)
+    return ComposeFigures(
+        group=group,
+        method=method,
+        missing=share_of(ours[0]),
+        missing_change=change_of(ours[0], base[0]),
+        wrong=share_of(ours[1]),
+        wrong_change=change_of(ours[1], base[1]),
+        right=share_of(ours[2]),
+        seconds=took,
+        times=took / mean(outcome.seconds["base"] for outcome in chosen),
+    )
+
+
+def _shares(counts: Counts) -> tuple[float, NDArray[np.float64]]:
+    """The share, and the shares of the same draws of prompts for every method; nan where none."""
+    rows = np.array(counts, float).reshape(-1, 2)
+    chosen = np.random.default_rng(0).integers(len(rows), size=(_DRAWS, len(rows)))
+    sums = rows[chosen].sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn: NDArray[np.float64] = sums[:, 0] / sums[:, 1]
+        value = float(rows[:, 0].sum() / rows[:, 1].sum()) if rows[:, 1].any() else float("nan")
+    return value, drawn
+
+
+def _interval(value: float, drawn: NDArray[np.float64], least: float, most: float) -> Interval95:
+    known = np.sort(drawn[np.isfinite(drawn)])
+    if np.isnan(value) or not len(known):
+        return Interval95(None, least, most)
+    low, high = int(0.025 * len(known)), min(int(0.975 * len(known)), len(known) - 1)
+    return Interval95(value, float(known[low]), float(known[high]))
