@@ -92,7 +92,7 @@ def _all(browser: Any, address: str) -> None:
         page.get_by_role("button", name="Open").first.wait_for()
         _shoot(page, "gallery", theme)
         page.goto(f"{address}/models")
-        page.get_by_text("What goes together").wait_for()
+        page.get_by_text("replace_words").first.wait_for()
         _shoot(page, "models", theme)
         page.close()
 

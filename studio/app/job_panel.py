@@ -62,10 +62,11 @@ def _rest(desk: Desk, number: int) -> None:
     if job.state.ended:
         st.rerun()
     picture = desk.journal.preview_of(job.id)
-    if picture is not None:
-        st.image(picture, width="stretch", alt="The last picture so far")
-    st.markdown("**Plain**")
-    st.text(f"drawing … {_how_far(desk, job)}")
+    with st.container(key="caption_rest"):
+        if picture is not None:
+            st.image(picture, width="stretch", alt="The last picture so far")
+        st.markdown("**Plain**")
+        st.text(f"drawing … {_how_far(desk, job)}")
     _cancel(desk, job)
 
 

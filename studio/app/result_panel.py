@@ -73,7 +73,7 @@ def _side_by_side(desk: Desk, pictures: list[_Picture], rest: Callable[[], None]
                 st.markdown(f"**{picture.name}**")
                 st.text(_WHAT.get(picture.name.split()[0], "") or picture.prompt)
         if rest is not None:
-            with st.container(key="caption_rest"):
+            with st.container():
                 rest()
 
 
