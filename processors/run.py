@@ -136,8 +136,12 @@ class Run:
         """The denoiser is called on latents of that size; the inputs to call it with."""
         self._step = self.clock.step(inputs.t)
         encoded = self._require_encoded()
-        if self._began and self._family.apart and inputs.context is encoded.uncond:
-            raise ValueError("run: a call of the pipeline broke off before its loop; attach anew")
+        guides = inputs.context is encoded.uncond and inputs.context is not encoded.cond
+        if self._began and self._family.apart and guides:  # the first call is never guidance's
+            raise ValueError(
+                "run: its prompts are not those that were encoded first, maybe since another call "
+                "broke off before its loop; attach anew"
+            )
         self._began = False
         batch = self._family.batch(encoded, inputs.context)
         self._batch = replace(batch, twins=self._twins)

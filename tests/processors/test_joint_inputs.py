@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -30,7 +29,6 @@ from attention_studio.processors import (
     Step,
 )
 from attention_studio.processors.attach import attach, attached
-from attention_studio.processors.recorder import Columns, Maps, Word
 
 from .joint_pipelines import JOINT, LENGTH, PROMPTS, SIDE, STEPS, JointStudio, flux, sd3
 from .test_joint import traces
@@ -124,9 +122,10 @@ def test_skipped_layers_are_nobody_s() -> None:
 def test_sd3_without_its_t5_has_clip_s_words() -> None:
     pipe = sd3()
     pipe.text_encoder_3 = pipe.tokenizer_3 = None
-    base = pair(pipe, height=SIDE, width=SIDE)
+    size = {"height": SIDE, "width": SIDE}
+    base = pair(pipe, **size)
     with attach(pipe, EDIT):
-        out = pair(pipe, height=SIDE, width=SIDE)
+        out = pair(pipe, **size)
     assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])
 
 
@@ -143,10 +142,10 @@ def test_other_processors_and_split_tokens_are_refused() -> None:
     pipe = JointStudio("flux").pipe
     attn = pipe.transformer.transformer_blocks[0].attn
     stock = attn.processor
-    for wrong, sentence in ((lambda *_: None, "holds function; expected FluxAttnProcessor"),):
-        attn.processor = wrong
-        with pytest.raises(ValueError, match=sentence), attach(pipe, []):
-            pass
+    attn.processor = lambda *_: None
+    sentence = "holds function; expected FluxAttnProcessor"
+    with pytest.raises(ValueError, match=sentence), attach(pipe, []):
+        pass
     attn.processor = stock
     stock._parallel_config = object()
     with pytest.raises(ValueError, match="context parallelism"), attach(pipe, []):
@@ -184,47 +183,6 @@ def test_masks_of_the_caller_hold_too() -> None:
     assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])
 
 
-@dataclass(frozen=True, eq=False)
-class Excite(Control):
-    """Maximises the mean map of "cat" of prompt 0 in the first step."""
-
-    strength: float = 30.0
-
-    def bind(self, prompts: Any) -> Excite:
-        tokens = prompts.tokenized("excite")[0].find("cat").indices
-        object.__setattr__(self, "columns", Columns((Word(0, "cat", tokens),)))
-        return self
-
-    def acts(self, site: Site, step: Step) -> bool:
-        return site.maps
-
-    def record(self, site: Site, step: Step) -> Columns:
-        return self.columns  # type: ignore[attr-defined,no-any-return]
-
-    def rate(self, step: Step) -> float:
-        return self.strength if step.index == 0 else 0.0
-
-    def loss(self, maps: Maps, step: Step) -> torch.Tensor:
-        return -maps.get("cat").mean()
-
-
-def test_objectives_move_both_calls_of_a_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    studio = JointStudio("flux")
-    base, before = studio(), traces(studio.pipe)
-    seen: list[torch.Tensor] = []
-    hook = studio.pipe.transformer.x_embedder.register_forward_pre_hook(
-        lambda _, given: seen.append(given[0].detach().clone())
-    )
-    with attach(studio.pipe, [Excite()]):
-        out = studio()
-    hook.remove()
-    probe, cond, uncond = seen[:3]
-    assert len(probe) == 2 and torch.equal(cond, uncond)
-    assert not torch.equal(cond[0], probe[0]) and torch.equal(cond[1], probe[1])
-    assert not torch.equal(out[0], base[0]) and torch.equal(out[1], base[1])
-    assert traces(studio.pipe) == before
-
-
 @pytest.mark.parametrize("name", ["flux", "sd3", "qwen"])
 def test_the_loop_by_hand_is_the_pipeline_s(name: str) -> None:
     studio, guidance = JointStudio(name), 3.0
@@ -254,10 +212,32 @@ def test_embeddings_of_unknown_origin_are_refused() -> None:
     def other(pipe: Any, step: int, t: Any, given: dict[str, Any]) -> dict[str, Any]:
         return {"prompt_embeds": given["prompt_embeds"].clone()}
 
-    asked = {"callback_on_step_end": other}
-    asked["callback_on_step_end_tensor_inputs"] = ["prompt_embeds"]
+    asked = {"callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
     with attach(studio.pipe, [KeepLayout()]), pytest.raises(ValueError, match="has not just given"):
-        studio(**asked)
+        studio(callback_on_step_end=other, **asked)
+
+
+def test_prompts_may_be_encoded_by_hand_first() -> None:
+    """Embeddings have no words, but these were made within the block."""
+    studio = JointStudio("flux")
+    base = studio(guidance=1.0)
+    seeds = [torch.Generator().manual_seed(0) for _ in PROMPTS]
+    call = {"num_inference_steps": STEPS, "output_type": "latent", "height": SIDE, "width": SIDE}
+    with attach(studio.pipe, [ReplaceWords()]), torch.no_grad():
+        wanted = studio(guidance=1.0)
+        embeds, pooled, _ = studio.pipe.encode_prompt(PROMPTS, max_sequence_length=LENGTH)
+        given = {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
+        out = studio.pipe(**given, **call, generator=seeds).images
+    assert torch.equal(out, wanted) and not torch.equal(out, base)
+
+
+def test_a_call_that_broke_off_is_noticed() -> None:
+    studio = JointStudio("flux")
+    with attach(studio.pipe, [ReplaceWords()]):
+        with pytest.raises(ValueError, match="list of generators"):
+            studio(generator=[torch.Generator()])
+        with pytest.raises(ValueError, match="broke off before its loop; attach anew"):
+            studio(guidance=1.0)
 
 
 def test_a_schedule_in_a_model_without_padding_is_refused() -> None:

@@ -1,8 +1,9 @@
-"""What diffusers can do to a transformer meanwhile, and which of its blocks a control acts in."""
+"""What diffusers can do to a transformer meanwhile, its blocks, and gradients through it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from attention_studio.processors import (
     ReplaceWords,
     ReweightWords,
     Site,
+    Step,
 )
 from attention_studio.processors.attach import attach
 from attention_studio.processors.families import family_of
+from attention_studio.processors.recorder import Columns, Maps, Word
 
 from .joint_pipelines import JOINT, JointStudio
 from .test_joint import IDLE, traces
@@ -89,3 +92,44 @@ def test_text_of_joint_attention_is_projected_from_nothing_else() -> None:
     pipe = JointStudio("sd3").pipe
     with pytest.raises(ValueError, match="Other changes what text keys"), attach(pipe, [Other()]):
         pass
+
+
+@dataclass(frozen=True, eq=False)
+class Excite(Control):
+    """Maximises the mean map of "cat" of prompt 0 in the first step."""
+
+    strength: float = 30.0
+
+    def bind(self, prompts: Any) -> Excite:
+        tokens = prompts.tokenized("excite")[0].find("cat").indices
+        object.__setattr__(self, "columns", Columns((Word(0, "cat", tokens),)))
+        return self
+
+    def acts(self, site: Site, step: Step) -> bool:
+        return site.maps
+
+    def record(self, site: Site, step: Step) -> Columns:
+        return self.columns  # type: ignore[attr-defined,no-any-return]
+
+    def rate(self, step: Step) -> float:
+        return self.strength if step.index == 0 else 0.0
+
+    def loss(self, maps: Maps, step: Step) -> torch.Tensor:
+        return -maps.get("cat").mean()
+
+
+def test_objectives_move_both_calls_of_a_step_alike() -> None:
+    studio = JointStudio("flux")
+    base, before = studio(), traces(studio.pipe)
+    seen: list[torch.Tensor] = []
+    hook = studio.pipe.transformer.x_embedder.register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].detach().clone())
+    )
+    with attach(studio.pipe, [Excite()]):
+        out = studio()
+    hook.remove()
+    probe, cond, uncond = seen[:3]
+    assert len(probe) == 2 and torch.equal(cond, uncond)
+    assert not torch.equal(cond[0], probe[0]) and torch.equal(cond[1], probe[1])
+    assert not torch.equal(out[0], base[0]) and torch.equal(out[1], base[1])
+    assert traces(studio.pipe) == before
