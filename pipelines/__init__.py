@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 from .load import load
 
 if TYPE_CHECKING:
+    from .composition import (
+        ComposeMixin,
+        ComposeOutput,
+        StableDiffusionComposePipeline,
+        StableDiffusionXLComposePipeline,
+    )
     from .flow_editing import flow_edit
     from .prompt_to_prompt import (
         FluxPromptToPromptPipeline,
@@ -19,18 +25,28 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ComposeMixin",
+    "ComposeOutput",
     "FluxPromptToPromptPipeline",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
     "QwenImagePromptToPromptPipeline",
     "StableDiffusion3PromptToPromptPipeline",
+    "StableDiffusionComposePipeline",
     "StableDiffusionPromptToPromptPipeline",
+    "StableDiffusionXLComposePipeline",
     "StableDiffusionXLPromptToPromptPipeline",
     "flow_edit",
     "load",
 ]
 
 _HOMES = {
+    "composition": (
+        "ComposeMixin",
+        "ComposeOutput",
+        "StableDiffusionComposePipeline",
+        "StableDiffusionXLComposePipeline",
+    ),
     "flow_editing": ("flow_edit",),
     "prompt_to_prompt": (
         "FluxPromptToPromptPipeline",

@@ -10,7 +10,6 @@ method's controls attached.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from ..processors.recorder import Maps
 from ..processors.run import Run
 from .carrying import carrying
 from .edit_controls import During, Mode, edit_controls
+from .mixing import kept_dtype, signed
 from .pairing import paired_generators, paired_latents
 
 __all__ = [
@@ -74,22 +74,13 @@ class PromptToPromptMixin:
         super().__init_subclass__(**options)
         if PromptToPromptMixin in cls.__bases__:
             stock = super().__call__  # type: ignore[misc]
-            cls.__call__ = _signed(PromptToPromptMixin.__call__, stock)  # type: ignore[method-assign]
+            cls.__call__ = signed(PromptToPromptMixin.__call__, stock)  # type: ignore[method-assign]
 
     @classmethod
     def from_pipe(cls, pipeline: Any, **options: Any) -> Any:
         """Shares the components of a pipeline. Differs: keeps their dtype unless one is given."""
-        if not {"dtype", "torch_dtype"} & options.keys():
-            modules = {k: m for k, m in pipeline.components.items() if hasattr(m, "dtype")}
-            dtypes = {k: m.dtype for k, m in modules.items() if isinstance(m, torch.nn.Module)}
-            if len(set(dtypes.values())) > 1:
-                raise ValueError(
-                    f"dtype: the shared components have several ({dtypes}) and all would be cast; "
-                    "expected dtype="
-                )
-            options["dtype"] = pipeline.dtype
         stock: Any = super()
-        return stock.from_pipe(pipeline, **options)
+        return stock.from_pipe(pipeline, **kept_dtype(pipeline, options))
 
     def __call__(
         self,
@@ -157,22 +148,6 @@ class PromptToPromptMixin:
             images = self.image_processor.pil_to_numpy(images)
         pixels: torch.Tensor = self.image_processor.numpy_to_pt(images)
         return pixels
-
-
-def _signed(ours: Any, stock: Any) -> Any:
-    """`ours` as a method that shows the stock call's arguments, then its own by name."""
-    theirs = inspect.signature(stock).parameters.values()
-    own = [p for p in inspect.signature(ours).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    named = [p for p in theirs if p.kind is not p.VAR_KEYWORD]
-    rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
-
-    @functools.wraps(ours)
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        return ours(self, *args, **options)
-
-    call.__signature__ = inspect.Signature([*named, *own, *rest])  # type: ignore[attr-defined]
-    call.__doc__ = f"{inspect.getdoc(ours)}\n\n{inspect.getdoc(stock)}"
-    return call
 
 
 def _prompts(prompt: Any) -> list[str]:
