@@ -27,7 +27,7 @@ def violations(spec: Specialization, found: Figures) -> list[str]:
     if found.shared_bytes > limit:
         broken.append(f"{found.shared_bytes} bytes of shared memory, expected at most {limit}")
     if spec.attention:
-        wanted = "mma" if spec.few_rows else TENSOR_CORE[found.arch]
+        wanted = TENSOR_CORE[found.arch]
         if found.tensor_core != wanted:
             broken.append(f"tensor cores by {found.tensor_core}, expected {wanted}")
         if found.serialized:

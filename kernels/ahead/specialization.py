@@ -23,7 +23,6 @@ class Specialization:
     constexprs: value of every argument whose type is "constexpr".
     divisible:  arguments the launcher always passes as multiples of 16 (pointers: of 16 bytes).
     attention:  whether it multiplies matrices: tensor cores and asynchronous copies are required.
-    few_rows:   fewer of them than the 64 of wgmma: mma is expected on 9.0 as on 8.0.
     arches:     compute capabilities, 80 = A100, 90 = H100 and H200.
     """
 
@@ -35,7 +34,6 @@ class Specialization:
     num_warps: int = 4
     num_stages: int = 2
     attention: bool = True
-    few_rows: bool = False
     arches: tuple[int, ...] = (80, 90)
 
     def __post_init__(self) -> None:

@@ -61,6 +61,7 @@ def constants(
         "DISC": rule[0],
         "BITS": rule[1],
         "BIAS": bias,
+        "PIECE": setting.piece,
         "PRECISION": setting.precision,
         "EMULATE": False,
     }

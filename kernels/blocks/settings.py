@@ -6,10 +6,10 @@ keep the traffic from the L2 cache low; small key tiles waste less of a small di
 half of the registers, hence few queries at a time there. Devices with 99 KiB of shared memory a
 block (8.6, 8.9, 12.0) get those of 8.0, which need less.
 
-The 64 rows of wgmma are too many for fp32 beyond 64 channels: its three products of tf32 want both
-halves of the rows a program owns in registers, 128 of a thread's 255 at 128 channels, beside the
-sums. Spilled: 64 and 128 rows with 16 and 32 keys, 4 and 8 warps; three and six products of bf16;
-halves made beforehand and read from shared memory. There mma on 32 and 16 rows has to do.
+Three products of tf32 want both halves of the rows a program owns in registers: of 128 channels
+these are 128 of a thread's 255, beside the sums, and with the 64 rows of wgmma they spill. On 9.0
+fp32 scores beyond 64 channels are therefore summed over pieces of 32, both sides of which are
+fetched anew in every step, from the caches; only the sums stay. Pieces of 64 spill a little.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Setting:
     stages: of the software pipeline, over ranges and over lists.
     precision: of fp32 products, three of tf32 each; 16-bit ones are exact.
     apart: dK and dV by a launch each, where registers do not hold both.
+    piece: channels at a time in which scores of fp32 are summed, from rows fetched in every step;
+        0 = all at once, and the rows that a program owns stay in registers.
     """
 
     own: Shape
@@ -39,6 +41,7 @@ class Setting:
     warps: int
     precision: str = "ieee"
     apart: bool = False
+    piece: int = 0
 
     def launches(self, kind: str) -> tuple[dict[str, object], ...]:
         """The constants in which the launches of a pass differ: for "key", which sums they make."""
@@ -74,11 +77,14 @@ WIDE = {  # (arch, head dimension up to, pass), 32 bits
     (90, 64, "forward"): Setting(HALF, SMALL, 32, (2, 2), 4, "tf32x3"),
     (90, 64, "query"): Setting(HALF, SMALL, 32, (2, 2), 8, "tf32x3"),
     (90, 64, "key"): Setting(HALF, TINY, 16, (2, 2), 4, "tf32x3", apart=True),
+    (90, 128, "forward"): Setting(HALF, TINY, 16, (2, 2), 4, "tf32x3", piece=32),
+    (90, 128, "query"): Setting(HALF, TINY, 16, (2, 2), 4, "tf32x3", piece=32),
+    (90, 128, "key"): Setting(HALF, TINY, 16, (2, 2), 4, "tf32x3", apart=True, piece=32),
     (80, 64, "forward"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
     (80, 64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
     (80, 64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
 }
-WIDER = {  # pass: 32 bits and more than 64 channels, any device; more than 128 are right, but spill
+WIDER = {  # pass: the rest of 32 bits, any device; more than 128 channels are right, but spill
     "forward": Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
     "query": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
     "key": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
@@ -102,6 +108,6 @@ def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) ->
     """
     columns = max(64, block_of(head_dim))
     if item_bytes > 2:
-        return WIDE[arch, columns, kind] if columns == 64 else WIDER[kind]
+        return WIDE.get((arch, columns, kind), WIDER[kind])
     chosen = TABLE[arch, columns, kind]
     return replace(chosen, other=HALF) if near and chosen.other == FULL else chosen

@@ -40,10 +40,7 @@ def attention(
     bits: bool = False,
     bias: bool = False,
 ) -> list[Specialization]:
-    """The launches of one pass; what the flags mean stands in `launch.constants`.
-
-    Only fp32 beyond 64 channels may do without wgmma; settings.py says why.
-    """
+    """The launches of one pass; what the flags mean stands in `launch.constants`."""
     chosen = setting(kind, head_dim, 4 if dtype == "fp32" else 2, near, arch)
     tiles = "/".join(f"{height}x{width}" for height, width in (chosen.own, chosen.other))
     marks = (("pooled", second), ("bias", bias))
@@ -61,7 +58,7 @@ def attention(
                 (arch,),
                 chosen.warps,
                 chosen.stages[1],
-                few_rows=dtype == "fp32" and head_dim > 64,
+                attention=True,
             )
         )
     return made
@@ -86,9 +83,8 @@ def _specialization(
     arches: tuple[int, ...],
     warps: int,
     stages: int,
-    few_rows: bool | None = None,
+    attention: bool = False,
 ) -> Specialization:
-    """few_rows: of an attention kernel; None = it is none."""
     names: list[str] = kernel.arg_names  # type: ignore[attr-defined]
     strides = {f"{x}_{axis}" for x in TYPED for axis in "bhn"}
     kinds = dict.fromkeys(names, "i32")
@@ -105,7 +101,6 @@ def _specialization(
         divisible=tuple(x for x in names if kinds[x][0] == "*" or x in strides),
         num_warps=warps,
         num_stages=stages,
-        attention=few_rows is not None,
-        few_rows=bool(few_rows),
+        attention=attention,
         arches=arches,
     )

@@ -27,8 +27,8 @@ import triton
 import triton.language as tl
 
 __all__ = [
-    "COUNTS", "advance", "bias_of", "fetch", "forward_kernel", "job_of", "merge_kernel",
-    "near", "places", "share",
+    "COUNTS", "advance", "bias_of", "fetch", "forward_kernel", "hold", "inner", "job_of",
+    "merge_kernel", "near", "places", "share", "whole",
 ]  # fmt: skip
 
 HIDDEN = tl.constexpr(-(2.0**100))  # score of a hidden key
@@ -94,6 +94,40 @@ def fetch(base, token, stride, exists, D: tl.constexpr, BLOCK_D: tl.constexpr,
 
 
 @triton.jit
+def hold(base, token, stride, exists, D: tl.constexpr, BLOCK_D: tl.constexpr,
+         MASKED: tl.constexpr, PIECE: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
+    """Rows of a tensor; if PIECE (fp32) where they lie, for `inner` and `whole` to fetch them."""
+    if PIECE:
+        return base, token, stride, exists
+    else:
+        return fetch(base, token, stride, exists, D, BLOCK_D, MASKED, EMULATE)
+
+
+@triton.jit
+def whole(x, D: tl.constexpr, BLOCK_D: tl.constexpr, PIECE: tl.constexpr):
+    """[rows, BLOCK_D] of what `hold` gave."""
+    if PIECE:
+        return fetch(x[0], x[1], x[2], x[3], D, BLOCK_D, True, False)
+    else:
+        return x
+
+
+@triton.jit
+def inner(x, y, D: tl.constexpr, BLOCK_D: tl.constexpr, PIECE: tl.constexpr,
+          PRECISION: tl.constexpr):  # fmt: skip
+    """x · yᵀ of what `hold` gave; if PIECE as a sum over so many channels at a time."""
+    if PIECE:
+        product = tl.zeros([x[1].shape[0], y[1].shape[0]], tl.float32)
+        for c in tl.static_range(0, BLOCK_D, PIECE):
+            some = fetch(x[0] + c, x[1], x[2], x[3], D - c, PIECE, True, False)
+            other = fetch(y[0] + c, y[1], y[2], y[3], D - c, PIECE, True, False)
+            product = tl.dot(some, tl.trans(other), product, input_precision=PRECISION)
+        return product
+    else:
+        return tl.dot(x, tl.trans(y), input_precision=PRECISION)
+
+
+@triton.jit
 def near(down, across, limit, corner_y, corner_x, token, y, x, width, end,
          TH: tl.constexpr, TW: tl.constexpr, BITS: tl.constexpr):  # fmt: skip
     """Which cells of the tile (token, y, x, width, end) are seen. [rows, TH · TW] bool.
@@ -156,23 +190,24 @@ def bias_of(base, token, stride, exists, BIAS: tl.constexpr):
 @triton.jit
 def _run(q, k, v, bias, k_n, v_n, bias_n, start, stop, acc, total, most, scale,
          D: tl.constexpr, BLOCK_D: tl.constexpr, RUN: tl.constexpr, STAGES: tl.constexpr,
-         BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
+         BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr,
+         EMULATE: tl.constexpr):  # fmt: skip
     """Keys start … stop, all seen: whole blocks, then what is left."""
     n = tl.arange(0, RUN)
     even = start + (stop - start) // RUN * RUN
-    for at in tl.range(start, even, RUN, num_stages=STAGES):
+    for at in tl.range(start, even, RUN, num_stages=STAGES, disable_licm=PIECE > 0):
         token = at + n
-        keys = fetch(k, token, k_n, n < RUN, D, BLOCK_D, False, EMULATE)
+        keys = hold(k, token, k_n, n < RUN, D, BLOCK_D, False, PIECE, EMULATE)
         values = fetch(v, token, v_n, n < RUN, D, BLOCK_D, False, EMULATE)
-        s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
+        s = inner(q, keys, D, BLOCK_D, PIECE, PRECISION)
         b = bias_of(bias, token, bias_n, n < RUN, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
-    for at in tl.range(even, stop, RUN, num_stages=1):
+    for at in tl.range(even, stop, RUN, num_stages=1, disable_licm=PIECE > 0):
         token = at + n
         exists = token < stop
-        keys = fetch(k, token, k_n, exists, D, BLOCK_D, True, EMULATE)
+        keys = hold(k, token, k_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
         values = fetch(v, token, v_n, exists, D, BLOCK_D, True, EMULATE)
-        s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
+        s = inner(q, keys, D, BLOCK_D, PIECE, PRECISION)
         s = tl.where(exists[None, :], s, HIDDEN)
         b = bias_of(bias, token, bias_n, exists, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
@@ -190,7 +225,7 @@ def forward_kernel(
     TH: tl.constexpr, TW: tl.constexpr, RUN: tl.constexpr,
     RUN_STAGES: tl.constexpr, TILE_STAGES: tl.constexpr,
     RANGES: tl.constexpr, SECOND: tl.constexpr, DISC: tl.constexpr, BITS: tl.constexpr,
-    BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """out, lse of one tile of queries; of one part of its keys for a run of queries.
 
@@ -208,7 +243,7 @@ def forward_kernel(
     m = tl.arange(0, OH * OW)
     row = token + m // OW * width + m % OW
     there = (x + m % OW < width) & (row < end)
-    query = fetch(q + batch * q_b + which * q_h, row, q_n, there, D, BLOCK_D, True, EMULATE)
+    query = hold(q + batch * q_b + which * q_h, row, q_n, there, D, BLOCK_D, True, PIECE, EMULATE)
     most = tl.full([OH * OW], HIDDEN, tl.float32)
     total = tl.zeros([OH * OW], tl.float32)
     acc = tl.zeros([OH * OW, BLOCK_D], tl.float32)
@@ -222,7 +257,8 @@ def forward_kernel(
         acc, total, most = _run(q=query, k=k, v=v, bias=bias, k_n=k_n, v_n=v_n, bias_n=bias_n,
                                 start=start, stop=stop, acc=acc, total=total, most=most,
                                 scale=scale, D=D, BLOCK_D=BLOCK_D, RUN=RUN, STAGES=RUN_STAGES,
-                                BIAS=BIAS, PRECISION=PRECISION, EMULATE=EMULATE)  # fmt: skip
+                                BIAS=BIAS, PIECE=PIECE, PRECISION=PRECISION,
+                                EMULATE=EMULATE)  # fmt: skip
 
     first = tl.load(job)
     middle = tl.load(job + 1)
@@ -232,11 +268,11 @@ def forward_kernel(
     j = n % TW
     token_k, y_k, x_k, width_k, end_k = advance(other_tiles, tl.load(entries + first))
     ahead = tl.load(entries + first + 1)
-    for at in tl.range(first, middle, num_stages=TILE_STAGES):
+    for at in tl.range(first, middle, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_k + i * width_k + j
-        keys = fetch(k, cell, k_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
+        keys = hold(k, cell, k_n, n < TH * TW, D, BLOCK_D, False, PIECE, EMULATE)
         values = fetch(v, cell, v_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
-        s = tl.dot(query, tl.trans(keys), input_precision=PRECISION)
+        s = inner(query, keys, D, BLOCK_D, PIECE, PRECISION)
         b = bias_of(bias, cell, bias_n, n < TH * TW, BIAS)
         acc, total, most = _softmax(s, values, acc, total, most, scale, b, BIAS, PRECISION)
         token_k, y_k, x_k, width_k, end_k = advance(other_tiles, ahead)
@@ -245,12 +281,12 @@ def forward_kernel(
     down, across = places(OH, OW)
     if BITS:
         bits = tl.load(see + batch * see_b + row, mask=there, other=0)
-    for at in tl.range(middle, last, num_stages=TILE_STAGES):
+    for at in tl.range(middle, last, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_k + i * width_k + j
         exists = (x_k + j < width_k) & (cell < end_k)
-        keys = fetch(k, cell, k_n, exists, D, BLOCK_D, True, EMULATE)
+        keys = hold(k, cell, k_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
         values = fetch(v, cell, v_n, exists, D, BLOCK_D, True, EMULATE)
-        s = tl.dot(query, tl.trans(keys), input_precision=PRECISION)
+        s = inner(query, keys, D, BLOCK_D, PIECE, PRECISION)
         if DISC:
             seen = near(down, across, limit, y, x, token_k, y_k, x_k, width_k, end_k,
                         TH, TW, BITS)  # fmt: skip
@@ -267,8 +303,8 @@ def forward_kernel(
         acc, total, most = _run(q=query, k=k, v=v, bias=bias, k_n=k_n, v_n=v_n, bias_n=bias_n,
                                 start=tl.load(job + 5), stop=tl.load(job + 6), acc=acc,
                                 total=total, most=most, scale=scale, D=D, BLOCK_D=BLOCK_D,
-                                RUN=RUN, STAGES=RUN_STAGES, BIAS=BIAS, PRECISION=PRECISION,
-                                EMULATE=EMULATE)  # fmt: skip
+                                RUN=RUN, STAGES=RUN_STAGES, BIAS=BIAS, PIECE=PIECE,
+                                PRECISION=PRECISION, EMULATE=EMULATE)  # fmt: skip
 
     alive = most > DEAD
     total = tl.where(alive, total, 1.0)

@@ -22,25 +22,12 @@ import triton.language as tl
 from torch import Tensor
 
 from ..ahead import OPTIONS, Specialization
+from ..blocks.triton import hold, inner, whole
 
 __all__ = ["backward", "forward", "specializations"]
 
 LOG2E = tl.constexpr(1.4426950408889634)
 PROGRAMS = 264  # two for each of the 132 multiprocessors of an H100
-
-
-@triton.jit
-def _rows(base, row, stride, limit, D: tl.constexpr, BLOCK_D: tl.constexpr, EMULATE: tl.constexpr):
-    """Rows of a tensor, [rows, BLOCK_D], zero where there is none; fp32 for the interpreter."""
-    col = tl.arange(0, BLOCK_D)
-    mask = (row < limit)[:, None]
-    if D < BLOCK_D:
-        mask = mask & (col < D)[None, :]
-    at = base + row.to(tl.int64)[:, None] * stride + col[None, :]  # 8K in FLUX passes 2^31
-    x = tl.load(at, mask=mask, other=0.0)
-    if EMULATE:
-        x = x.to(tl.float32)
-    return x
 
 
 @triton.jit
@@ -63,7 +50,7 @@ def _columns(
     q_b, q_h, q_n, k_b, k_h, k_t, l_b, l_h, l_n, b_b, b_h, b_n, b_t, o_g, o_b, o_n,
     N, T, H, heads, scale2, share,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_T: tl.constexpr,
-    BIASED: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIASED: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """OUT[group, b, i, t]: the group's part of A."""
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
@@ -78,9 +65,9 @@ def _columns(
     bias = BIAS + b * b_b + group * heads * b_h
     total = tl.zeros((BLOCK_N, BLOCK_T), tl.float32)
     for _ in range(0, tl.minimum(heads, H - first)):
-        x = _rows(q, row, q_n, N, D, BLOCK_D, EMULATE)
-        y = _rows(k, col, k_t, T, D, BLOCK_D, EMULATE)
-        s = tl.dot(x, tl.trans(y), input_precision=PRECISION) * scale2
+        x = hold(q, row, q_n, row < N, D, BLOCK_D, True, PIECE, EMULATE)
+        y = hold(k, col, k_t, col < T, D, BLOCK_D, True, PIECE, EMULATE)
+        s = inner(x, y, D, BLOCK_D, PIECE, PRECISION) * scale2
         if BIASED:
             s += _bias(bias, row, col, b_n, b_t, N, T)
         total += tl.exp2(s - _level(lse, row, l_n, N)[:, None])
@@ -100,25 +87,26 @@ def _dq(
     dq_b, dq_h, dq_n, dl_b, dl_h, dl_n,
     N, T, H, scale, scale2,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_T: tl.constexpr,
-    BIASED: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIASED: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """A query tile of one head over the chosen keys."""
     row = tl.program_id(0) * BLOCK_N + tl.arange(0, BLOCK_N)
     b, h = (tl.program_id(1) // H).to(tl.int64), (tl.program_id(1) % H).to(tl.int64)
-    x = _rows(Q + b * q_b + h * q_h, row, q_n, N, D, BLOCK_D, EMULATE)
+    x = hold(Q + b * q_b + h * q_h, row, q_n, row < N, D, BLOCK_D, True, PIECE, EMULATE)
     level = _level(LSE + b * l_b + h * l_h, row, l_n, N)
     k = K + b * k_b + h * k_h
     grad = tl.zeros((BLOCK_N, BLOCK_D), tl.float32)
     total = tl.zeros((BLOCK_N,), tl.float32)
-    for start in range(0, T, BLOCK_T):
+    for start in tl.range(0, T, BLOCK_T, disable_licm=PIECE > 0):
         col = start + tl.arange(0, BLOCK_T)
-        y = _rows(k, col, k_t, T, D, BLOCK_D, EMULATE)
-        s = tl.dot(x, tl.trans(y), input_precision=PRECISION) * scale2
+        y = hold(k, col, k_t, col < T, D, BLOCK_D, True, PIECE, EMULATE)
+        s = inner(x, y, D, BLOCK_D, PIECE, PRECISION) * scale2
         if BIASED:
             s += _bias(BIAS + b * b_b + h * b_h, row, col, b_n, b_t, N, T)
         p = tl.where((col < T)[None, :], tl.exp2(s - level[:, None]), 0.0)
         ds = p * tl.load(DA + b * a_b + row[:, None] * a_n + col[None, :])
         total += tl.sum(ds, 1)
+        y = whole(y, D, BLOCK_D, PIECE)
         grad = tl.dot(ds.to(y.dtype), y, grad, input_precision=PRECISION)
     dim = tl.arange(0, BLOCK_D)
     out = DQ + b * dq_b + h * dq_h + row[:, None] * dq_n + dim[None, :]
@@ -134,24 +122,26 @@ def _dk(
     dk_g, dk_b, dk_h, dk_t,
     N, T, H, queries, scale, scale2,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_T: tl.constexpr,
-    BIASED: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIASED: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """A tile of chosen keys of one head over one split of the queries; scores, DA are [T, N]."""
     col = tl.program_id(0) * BLOCK_T + tl.arange(0, BLOCK_T)
     b, h = (tl.program_id(1) // H).to(tl.int64), (tl.program_id(1) % H).to(tl.int64)
-    y = _rows(K + b * k_b + h * k_h, col, k_t, T, D, BLOCK_D, EMULATE)
+    y = hold(K + b * k_b + h * k_h, col, k_t, col < T, D, BLOCK_D, True, PIECE, EMULATE)
     q = Q + b * q_b + h * q_h
     grad = tl.zeros((BLOCK_T, BLOCK_D), tl.float32)
     first = tl.program_id(2) * queries
-    for start in range(first, tl.minimum(first + queries, N), BLOCK_N):
+    last = tl.minimum(first + queries, N)
+    for start in tl.range(first, last, BLOCK_N, disable_licm=PIECE > 0):
         row = start + tl.arange(0, BLOCK_N)
-        x = _rows(q, row, q_n, N, D, BLOCK_D, EMULATE)
-        s = tl.dot(y, tl.trans(x), input_precision=PRECISION) * scale2
+        x = hold(q, row, q_n, row < N, D, BLOCK_D, True, PIECE, EMULATE)
+        s = inner(y, x, D, BLOCK_D, PIECE, PRECISION) * scale2
         if BIASED:
             s += tl.trans(_bias(BIAS + b * b_b + h * b_h, row, col, b_n, b_t, N, T))
         p = tl.exp2(s - _level(LSE + b * l_b + h * l_h, row, l_n, N)[None, :])
         p = tl.where((col < T)[:, None], p, 0.0)
         ds = p * tl.load(DA + b * a_b + col[:, None] * a_t + row[None, :])
+        x = whole(x, D, BLOCK_D, PIECE)
         grad = tl.dot(ds.to(x.dtype), x, grad, input_precision=PRECISION)
     dim = tl.arange(0, BLOCK_D)
     out = DK + tl.program_id(2).to(tl.int64) * dk_g + b * dk_b + h * dk_h
@@ -167,15 +157,14 @@ class _Tile:
     keys: int
     warps: int
     stages: int
+    piece: int = 0  # channels fetched at a time; see Setting
 
 
 def _tile(kernel: str, dtype: torch.dtype, depth: int, keys: int, biased: bool) -> _Tile:
     """depth: BLOCK_D; keys: how many are chosen."""
     fp32 = dtype == torch.float32
-    if fp32 and depth > 64:  # blocks/settings.py says why wgmma's 64 rows are too many
-        if kernel == "columns":
-            return _Tile(64, 16, 8, 2)
-        return _Tile(16, 32, 8, 2) if kernel == "dk" else _Tile(32, 16, 8, 2)
+    if fp32 and depth > 64:  # blocks/settings.py says why a piece at a time
+        return _Tile(16, 64, 4, 2, 32) if kernel == "dk" else _Tile(64, 16, 4, 2, 32)
     small = fp32 or depth == 256
     side = 32 if small or biased else 64
     if kernel == "dk":  # its keys are the rows of the product, of which wgmma takes 64
@@ -195,6 +184,7 @@ def _constants(dtype: torch.dtype, D: int, tile: _Tile, biased: bool) -> dict[st
         "BLOCK_N": tile.queries,
         "BLOCK_T": tile.keys,
         "BIASED": biased,
+        "PIECE": tile.piece,
         "PRECISION": "tf32x3" if dtype == torch.float32 else "tf32",  # tf32 alone loses digits
         "EMULATE": not isinstance(_columns, triton.JITFunction),  # interpreted: no half arithmetic
     }
@@ -325,5 +315,4 @@ def _specialization(
         ),
         num_warps=tile.warps,
         num_stages=tile.stages,
-        few_rows=dtype == torch.float32 and D > 64 and kernel is not _columns,
     )

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from attention_studio.kernels.ahead import Specialization
-from attention_studio.kernels.ahead.__main__ import shipped
 from attention_studio.kernels.ahead.figures import Figures, read
 from attention_studio.kernels.ahead.record import read_record, write_record
 from attention_studio.kernels.ahead.rules import growth, violations
@@ -82,17 +81,6 @@ def test_settings_of_8_0_fit_devices_with_less_shared_memory() -> None:
     assert violations(SPEC, older) == []
     (line,) = violations(SPEC, replace(older, shared_bytes=99 * 1024 + 16))
     assert "101392 bytes of shared memory, expected at most 101376" in line
-
-
-def test_mma_on_sm_90_must_be_declared() -> None:
-    few = replace(SPEC, few_rows=True)
-    assert violations(few, replace(FINE, tensor_core="mma")) == []
-    assert "by wgmma, expected mma" in violations(few, FINE)[0]
-
-
-def test_only_fp32_beyond_64_channels_is_declared() -> None:
-    specs = [spec for spec in shipped() if spec.few_rows]
-    assert specs and all("fp32 d128" in spec.name for spec in specs)
 
 
 def test_a_kernel_without_matrices_needs_no_tensor_cores() -> None:

@@ -95,6 +95,15 @@ def test_output_lse_and_gradients(name: str) -> None:
     compare(layout, given, draw_bias(layout, B, H) if biased else None, TOLERANCE[torch.float32])
 
 
+@pytest.mark.parametrize("D", [128, 72])
+def test_channels_in_pieces(D: int) -> None:
+    """fp32 as it ships; of 72 channels in 128 one piece is cut and one is empty."""
+    layout = DiscLayout.of([(3, 9, 6)], (0, 3), 2.5, (57, 4))
+    chosen = [setting(kind, D, 4, True, 90) for kind in ("forward", "query", "key")]
+    assert all(one.piece == 32 and one.own == (8, 8) for one in chosen)
+    compare(layout, draw(layout, 1, 1, D, torch.float32), draw_bias(layout, 1, 1), 2e-5)
+
+
 @pytest.mark.parametrize(
     ("dtype", "D", "radius"),
     [(torch.float16, 64, 8), (torch.bfloat16, 64, 5.5), (torch.bfloat16, 128, 16)],

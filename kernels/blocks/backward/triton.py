@@ -24,10 +24,13 @@ from ..triton import (
     advance,
     bias_of,
     fetch,
+    hold,
+    inner,
     job_of,
     near,
     places,
     share,
+    whole,
 )  # fmt: skip
 
 __all__ = ["key_kernel", "query_kernel", "rows_kernel"]
@@ -60,40 +63,45 @@ def rows_kernel(
 
 @triton.jit
 def _query_step(s, keys, values, up, lse2, delta, dq, scale, bias,
-                BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+                D: tl.constexpr, BLOCK_D: tl.constexpr, BIAS: tl.constexpr, PIECE: tl.constexpr,
+                PRECISION: tl.constexpr):  # fmt: skip
     """dQ from raw scores of a block of keys."""
     if BIAS:
         p = tl.exp2(tl.fma(s, scale, bias[None, :] - lse2[:, None]))
     else:
         p = tl.exp2(tl.fma(s, scale, -lse2[:, None]))
-    dp = tl.dot(up, tl.trans(values), input_precision=PRECISION)
+    dp = inner(up, values, D, BLOCK_D, PIECE, PRECISION)
     ds = p * (dp - delta[:, None])
+    keys = whole(keys, D, BLOCK_D, PIECE)
     return tl.dot(ds.to(keys.dtype), keys, dq, input_precision=PRECISION)
 
 
 @triton.jit
 def _query_range(q, up, lse2, delta, k, v, bias, k_n, v_n, bias_n, start, stop, dq, scale,
                  D: tl.constexpr, BLOCK_D: tl.constexpr, RUN: tl.constexpr, STAGES: tl.constexpr,
-                 BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
+                 BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr,
+                 EMULATE: tl.constexpr):  # fmt: skip
     """dQ from keys start … stop, all seen."""
     n = tl.arange(0, RUN)
     even = start + (stop - start) // RUN * RUN
-    for at in tl.range(start, even, RUN, num_stages=STAGES):
+    for at in tl.range(start, even, RUN, num_stages=STAGES, disable_licm=PIECE > 0):
         token = at + n
-        keys = fetch(k, token, k_n, n < RUN, D, BLOCK_D, False, EMULATE)
-        values = fetch(v, token, v_n, n < RUN, D, BLOCK_D, False, EMULATE)
-        s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
+        keys = hold(k, token, k_n, n < RUN, D, BLOCK_D, False, PIECE, EMULATE)
+        values = hold(v, token, v_n, n < RUN, D, BLOCK_D, False, PIECE, EMULATE)
+        s = inner(q, keys, D, BLOCK_D, PIECE, PRECISION)
         b = bias_of(bias, token, bias_n, n < RUN, BIAS)
-        dq = _query_step(s, keys, values, up, lse2, delta, dq, scale, b, BIAS, PRECISION)
-    for at in tl.range(even, stop, RUN, num_stages=1):
+        dq = _query_step(s, keys, values, up, lse2, delta, dq, scale, b,
+                         D, BLOCK_D, BIAS, PIECE, PRECISION)  # fmt: skip
+    for at in tl.range(even, stop, RUN, num_stages=1, disable_licm=PIECE > 0):
         token = at + n
         exists = token < stop
-        keys = fetch(k, token, k_n, exists, D, BLOCK_D, True, EMULATE)
-        values = fetch(v, token, v_n, exists, D, BLOCK_D, True, EMULATE)
-        s = tl.dot(q, tl.trans(keys), input_precision=PRECISION)
+        keys = hold(k, token, k_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        values = hold(v, token, v_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        s = inner(q, keys, D, BLOCK_D, PIECE, PRECISION)
         s = tl.where(exists[None, :], s, HIDDEN)
         b = bias_of(bias, token, bias_n, exists, BIAS)
-        dq = _query_step(s, keys, values, up, lse2, delta, dq, scale, b, BIAS, PRECISION)
+        dq = _query_step(s, keys, values, up, lse2, delta, dq, scale, b,
+                         D, BLOCK_D, BIAS, PIECE, PRECISION)  # fmt: skip
     return dq
 
 
@@ -108,7 +116,7 @@ def query_kernel(
     TH: tl.constexpr, TW: tl.constexpr, RUN: tl.constexpr,
     RUN_STAGES: tl.constexpr, TILE_STAGES: tl.constexpr,
     RANGES: tl.constexpr, SECOND: tl.constexpr, DISC: tl.constexpr, BITS: tl.constexpr,
-    BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """dQ of one tile of queries. scale: that of the scores times log2(e), slope: without."""
     owner, head, part = job_of(owners, runs, parts, batch_heads, RANGES)
@@ -122,10 +130,9 @@ def query_kernel(
     m = tl.arange(0, OH * OW)
     row = token + m // OW * width + m % OW
     there = (x + m % OW < width) & (row < end)
-    query = fetch(q + batch * q_b + which * q_h, row, q_n, there, D, BLOCK_D, True, EMULATE)
-    up = fetch(
-        dout + batch * dout_b + which * dout_h, row, dout_n, there, D, BLOCK_D, True, EMULATE
-    )
+    query = hold(q + batch * q_b + which * q_h, row, q_n, there, D, BLOCK_D, True, PIECE, EMULATE)
+    up = hold(dout + batch * dout_b + which * dout_h, row, dout_n, there,
+              D, BLOCK_D, True, PIECE, EMULATE)  # fmt: skip
     place = head.to(tl.int64) * queries + row
     lse_row = tl.load(lse2 + place, mask=there, other=-HIDDEN)
     delta_row = tl.load(delta + place, mask=there, other=0.0)
@@ -138,8 +145,8 @@ def query_kernel(
         if owner < runs:
             start, stop = share(start, stop, part, parts, RUN)
         acc = _query_range(query, up, lse_row, delta_row, k, v, bias, k_n, v_n, bias_n,
-                           start, stop, acc, scale,
-                           D, BLOCK_D, RUN, RUN_STAGES, BIAS, PRECISION, EMULATE)  # fmt: skip
+                           start, stop, acc, scale, D, BLOCK_D, RUN, RUN_STAGES,
+                           BIAS, PIECE, PRECISION, EMULATE)  # fmt: skip
 
     first = tl.load(job)
     middle = tl.load(job + 1)
@@ -149,25 +156,26 @@ def query_kernel(
     j = n % TW
     token_k, y_k, x_k, width_k, end_k = advance(other_tiles, tl.load(entries + first))
     ahead = tl.load(entries + first + 1)
-    for at in tl.range(first, middle, num_stages=TILE_STAGES):
+    for at in tl.range(first, middle, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_k + i * width_k + j
-        keys = fetch(k, cell, k_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
-        values = fetch(v, cell, v_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
-        s = tl.dot(query, tl.trans(keys), input_precision=PRECISION)
+        keys = hold(k, cell, k_n, n < TH * TW, D, BLOCK_D, False, PIECE, EMULATE)
+        values = hold(v, cell, v_n, n < TH * TW, D, BLOCK_D, False, PIECE, EMULATE)
+        s = inner(query, keys, D, BLOCK_D, PIECE, PRECISION)
         b = bias_of(bias, cell, bias_n, n < TH * TW, BIAS)
-        acc = _query_step(s, keys, values, up, lse_row, delta_row, acc, scale, b, BIAS, PRECISION)
+        acc = _query_step(s, keys, values, up, lse_row, delta_row, acc, scale, b,
+                          D, BLOCK_D, BIAS, PIECE, PRECISION)  # fmt: skip
         token_k, y_k, x_k, width_k, end_k = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
     down, across = places(OH, OW)
     if BITS:
         bits = tl.load(see + batch * see_b + row, mask=there, other=0)
-    for at in tl.range(middle, last, num_stages=TILE_STAGES):
+    for at in tl.range(middle, last, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_k + i * width_k + j
         exists = (x_k + j < width_k) & (cell < end_k)
-        keys = fetch(k, cell, k_n, exists, D, BLOCK_D, True, EMULATE)
-        values = fetch(v, cell, v_n, exists, D, BLOCK_D, True, EMULATE)
-        s = tl.dot(query, tl.trans(keys), input_precision=PRECISION)
+        keys = hold(k, cell, k_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        values = hold(v, cell, v_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        s = inner(query, keys, D, BLOCK_D, PIECE, PRECISION)
         if DISC:
             seen = near(down, across, limit, y, x, token_k, y_k, x_k, width_k, end_k,
                         TH, TW, BITS)  # fmt: skip
@@ -176,7 +184,8 @@ def query_kernel(
             group = tl.load(own + batch * own_b + cell, mask=exists, other=0)
             s = tl.where((bits[:, None] & group[None, :]) != 0, s, HIDDEN)
         b = bias_of(bias, cell, bias_n, exists, BIAS)
-        acc = _query_step(s, keys, values, up, lse_row, delta_row, acc, scale, b, BIAS, PRECISION)
+        acc = _query_step(s, keys, values, up, lse_row, delta_row, acc, scale, b,
+                          D, BLOCK_D, BIAS, PIECE, PRECISION)  # fmt: skip
         token_k, y_k, x_k, width_k, end_k = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
@@ -184,8 +193,8 @@ def query_kernel(
         start = tl.load(job + 5)
         stop = tl.load(job + 6)
         acc = _query_range(query, up, lse_row, delta_row, k, v, bias, k_n, v_n, bias_n,
-                           start, stop, acc, scale,
-                           D, BLOCK_D, RUN, RUN_STAGES, BIAS, PRECISION, EMULATE)  # fmt: skip
+                           start, stop, acc, scale, D, BLOCK_D, RUN, RUN_STAGES,
+                           BIAS, PIECE, PRECISION, EMULATE)  # fmt: skip
 
     acc *= slope
     column = tl.arange(0, BLOCK_D)
@@ -200,21 +209,23 @@ def query_kernel(
 
 @triton.jit
 def _key_step(s, queries, up, values, lse2, delta, dk, dv, dbias, scale, bias,
-              DK: tl.constexpr, DV: tl.constexpr,
-              BIAS: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
+              D: tl.constexpr, BLOCK_D: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr,
+              BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """dK, dV, dbias from raw scores [keys, queries] of a block of queries."""
     if BIAS:
         p = tl.exp2(tl.fma(s, scale, bias[:, None] - lse2[None, :]))
     else:
         p = tl.exp2(tl.fma(s, scale, -lse2[None, :]))
     if DV:
-        dv = tl.dot(p.to(up.dtype), up, dv, input_precision=PRECISION)
+        rows = whole(up, D, BLOCK_D, PIECE)
+        dv = tl.dot(p.to(rows.dtype), rows, dv, input_precision=PRECISION)
     if DK:
-        dp = tl.dot(values, tl.trans(up), input_precision=PRECISION)
+        dp = inner(values, up, D, BLOCK_D, PIECE, PRECISION)
         ds = p * (dp - delta[None, :])
         if BIAS:
             dbias += tl.sum(ds, 1)
-        dk = tl.dot(ds.to(queries.dtype), queries, dk, input_precision=PRECISION)
+        rows = whole(queries, D, BLOCK_D, PIECE)
+        dk = tl.dot(ds.to(rows.dtype), rows, dk, input_precision=PRECISION)
     return dk, dv, dbias
 
 
@@ -222,29 +233,31 @@ def _key_step(s, queries, up, values, lse2, delta, dk, dv, dbias, scale, bias,
 def _key_range(keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, dk, dv, dbias,
                scale, bias, D: tl.constexpr, BLOCK_D: tl.constexpr, RUN: tl.constexpr,
                STAGES: tl.constexpr, DK: tl.constexpr, DV: tl.constexpr, BIAS: tl.constexpr,
-               PRECISION: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
+               PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr):  # fmt: skip
     """dK, dV, dbias from queries start … stop, which all see these keys."""
     n = tl.arange(0, RUN)
     even = start + (stop - start) // RUN * RUN
-    for at in tl.range(start, even, RUN, num_stages=STAGES):
+    for at in tl.range(start, even, RUN, num_stages=STAGES, disable_licm=PIECE > 0):
         token = at + n
-        query = fetch(q, token, q_n, n < RUN, D, BLOCK_D, False, EMULATE)
-        up = fetch(dout, token, dout_n, n < RUN, D, BLOCK_D, False, EMULATE)
+        query = hold(q, token, q_n, n < RUN, D, BLOCK_D, False, PIECE, EMULATE)
+        up = hold(dout, token, dout_n, n < RUN, D, BLOCK_D, False, PIECE, EMULATE)
         lse_row = tl.load(lse2 + token)
         delta_row = tl.load(delta + token)
-        s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
+        s = inner(keys, query, D, BLOCK_D, PIECE, PRECISION)
         dk, dv, dbias = _key_step(s, query, up, values, lse_row, delta_row, dk, dv, dbias,
-                                  scale, bias, DK, DV, BIAS, PRECISION)  # fmt: skip
-    for at in tl.range(even, stop, RUN, num_stages=1):
+                                  scale, bias, D, BLOCK_D, DK, DV, BIAS, PIECE,
+                                  PRECISION)  # fmt: skip
+    for at in tl.range(even, stop, RUN, num_stages=1, disable_licm=PIECE > 0):
         token = at + n
         exists = token < stop
-        query = fetch(q, token, q_n, exists, D, BLOCK_D, True, EMULATE)
-        up = fetch(dout, token, dout_n, exists, D, BLOCK_D, True, EMULATE)
+        query = hold(q, token, q_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        up = hold(dout, token, dout_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
         lse_row = tl.load(lse2 + token, mask=exists, other=-HIDDEN)
         delta_row = tl.load(delta + token, mask=exists, other=0.0)
-        s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
+        s = inner(keys, query, D, BLOCK_D, PIECE, PRECISION)
         dk, dv, dbias = _key_step(s, query, up, values, lse_row, delta_row, dk, dv, dbias,
-                                  scale, bias, DK, DV, BIAS, PRECISION)  # fmt: skip
+                                  scale, bias, D, BLOCK_D, DK, DV, BIAS, PIECE,
+                                  PRECISION)  # fmt: skip
     return dk, dv, dbias
 
 
@@ -260,7 +273,7 @@ def key_kernel(
     RUN_STAGES: tl.constexpr, TILE_STAGES: tl.constexpr,
     RANGES: tl.constexpr, SECOND: tl.constexpr, DISC: tl.constexpr, BITS: tl.constexpr,
     DK: tl.constexpr, DV: tl.constexpr,
-    BIAS: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
+    BIAS: tl.constexpr, PIECE: tl.constexpr, PRECISION: tl.constexpr, EMULATE: tl.constexpr,
 ):  # fmt: skip
     """If DK dK and dbias [B, H, total], if DV dV of one tile of keys; the others are queries."""
     owner, head, part = job_of(owners, runs, parts, batch_heads, RANGES)
@@ -274,8 +287,8 @@ def key_kernel(
     m = tl.arange(0, OH * OW)
     row = token + m // OW * width + m % OW
     there = (x + m % OW < width) & (row < end)
-    keys = fetch(k + batch * k_b + which * k_h, row, k_n, there, D, BLOCK_D, True, EMULATE)
-    values = fetch(v + batch * v_b + which * v_h, row, v_n, there, D, BLOCK_D, True, EMULATE)
+    keys = hold(k + batch * k_b + which * k_h, row, k_n, there, D, BLOCK_D, True, PIECE, EMULATE)
+    values = hold(v + batch * v_b + which * v_h, row, v_n, there, D, BLOCK_D, True, PIECE, EMULATE)
     b = bias_of(bias + batch * bias_b + which * bias_h, row, bias_n, there, BIAS)
     acc_k = tl.zeros([OH * OW, BLOCK_D], tl.float32)
     acc_v = tl.zeros([OH * OW, BLOCK_D], tl.float32)
@@ -289,7 +302,8 @@ def key_kernel(
             start, stop = share(start, stop, part, parts, RUN)
         acc_k, acc_v, acc_b = _key_range(
             keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, acc_k, acc_v, acc_b,
-            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV, BIAS, PRECISION, EMULATE)  # fmt: skip
+            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV,
+            BIAS, PIECE, PRECISION, EMULATE)  # fmt: skip
 
     first = tl.load(job)
     middle = tl.load(job + 1)
@@ -299,30 +313,30 @@ def key_kernel(
     j = n % TW
     token_q, y_q, x_q, width_q, end_q = advance(other_tiles, tl.load(entries + first))
     ahead = tl.load(entries + first + 1)
-    for at in tl.range(first, middle, num_stages=TILE_STAGES):
+    for at in tl.range(first, middle, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_q + i * width_q + j
-        query = fetch(q, cell, q_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
-        up = fetch(dout, cell, dout_n, n < TH * TW, D, BLOCK_D, False, EMULATE)
+        query = hold(q, cell, q_n, n < TH * TW, D, BLOCK_D, False, PIECE, EMULATE)
+        up = hold(dout, cell, dout_n, n < TH * TW, D, BLOCK_D, False, PIECE, EMULATE)
         lse_row = tl.load(lse2 + cell)
         delta_row = tl.load(delta + cell)
-        s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
+        s = inner(keys, query, D, BLOCK_D, PIECE, PRECISION)
         acc_k, acc_v, acc_b = _key_step(s, query, up, values, lse_row, delta_row,
                                         acc_k, acc_v, acc_b, scale, b,
-                                        DK, DV, BIAS, PRECISION)  # fmt: skip
+                                        D, BLOCK_D, DK, DV, BIAS, PIECE, PRECISION)  # fmt: skip
         token_q, y_q, x_q, width_q, end_q = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
     down, across = places(OH, OW)
     if BITS:
         bits = tl.load(own + batch * own_b + row, mask=there, other=0)
-    for at in tl.range(middle, last, num_stages=TILE_STAGES):
+    for at in tl.range(middle, last, num_stages=TILE_STAGES, disable_licm=PIECE > 0):
         cell = token_q + i * width_q + j
         exists = (x_q + j < width_q) & (cell < end_q)
-        query = fetch(q, cell, q_n, exists, D, BLOCK_D, True, EMULATE)
-        up = fetch(dout, cell, dout_n, exists, D, BLOCK_D, True, EMULATE)
+        query = hold(q, cell, q_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
+        up = hold(dout, cell, dout_n, exists, D, BLOCK_D, True, PIECE, EMULATE)
         lse_row = tl.load(lse2 + cell, mask=exists, other=-HIDDEN)
         delta_row = tl.load(delta + cell, mask=exists, other=0.0)
-        s = tl.dot(keys, tl.trans(query), input_precision=PRECISION)
+        s = inner(keys, query, D, BLOCK_D, PIECE, PRECISION)
         if DISC:
             seen = near(down, across, limit, y, x, token_q, y_q, x_q, width_q, end_q,
                         TH, TW, BITS)  # fmt: skip
@@ -332,7 +346,7 @@ def key_kernel(
             s = tl.where((bits[:, None] & group[None, :]) != 0, s, HIDDEN)
         acc_k, acc_v, acc_b = _key_step(s, query, up, values, lse_row, delta_row,
                                         acc_k, acc_v, acc_b, scale, b,
-                                        DK, DV, BIAS, PRECISION)  # fmt: skip
+                                        D, BLOCK_D, DK, DV, BIAS, PIECE, PRECISION)  # fmt: skip
         token_q, y_q, x_q, width_q, end_q = advance(other_tiles, ahead)
         ahead = tl.load(entries + at + 2)
 
@@ -343,7 +357,8 @@ def key_kernel(
             start, stop = share(start, stop, part, parts, RUN)
         acc_k, acc_v, acc_b = _key_range(
             keys, values, q, dout, lse2, delta, q_n, dout_n, start, stop, acc_k, acc_v, acc_b,
-            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV, BIAS, PRECISION, EMULATE)  # fmt: skip
+            scale, b, D, BLOCK_D, RUN, RUN_STAGES, DK, DV,
+            BIAS, PIECE, PRECISION, EMULATE)  # fmt: skip
 
     acc_k *= slope
     column = tl.arange(0, BLOCK_D)
