@@ -15,7 +15,7 @@ from .edit_form import KEYS, edit_form, forget_chips
 from .job_panel import job_panel
 from .literal import literal
 
-__all__ = ["edit_page", "take_over"]
+__all__ = ["edit_page", "sentence", "take_over"]
 
 _RECIPE = "recipe_as_it_is"
 
@@ -50,7 +50,7 @@ def _ask(desk: Desk, recipe: Callable[[], Recipe]) -> None:
     try:
         st.session_state.job = desk.submit(recipe()).key
     except ValueError as error:
-        st.error(literal(_sentence(error)))
+        st.error(literal(sentence(error)))
     else:
         st.rerun()
 
@@ -91,7 +91,8 @@ def _as_it_is(recipe: Recipe) -> bool:
     return st.button("Run", type="primary", width="stretch", key="go")
 
 
-def _sentence(error: ValueError) -> str:
+def sentence(error: ValueError) -> str:
+    """What is wrong with a recipe, in one sentence."""
     if isinstance(error, ValidationError):
         return "; ".join(
             f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()

@@ -17,6 +17,7 @@ from .fakes import Counting
 
 PAGES = {
     "edit": "from attention_studio.app.edit_page import edit_page; edit_page(desk)",
+    "compose": "from attention_studio.app.compose_page import compose_page; compose_page(desk)",
     "gallery": "from attention_studio.app.gallery_page import gallery_page; "
     "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
     "models": "from attention_studio.app.models_page import models_page; models_page(desk)",

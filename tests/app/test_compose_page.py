@@ -1,0 +1,84 @@
+"""The page Compose: what it asks of the worker, and what it says of what cannot be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from attention_studio.app.compose_draft import ComposeDraft
+from attention_studio.build import build
+from attention_studio.jobs import Journal, State
+from attention_studio.recipe import Recipe
+
+BOX = (0.0, 0.0, 0.5, 1.0)
+
+
+def controls(**draft: Any) -> list[str]:
+    recipe = ComposeDraft(**draft).recipe()
+    build(recipe, 0)
+    return [spec.control for spec in recipe.controls]
+
+
+def test_drafts_become_recipes() -> None:
+    assert controls() == ["segregate", "retain"]
+    every = {"excited": True, "bound": True, "phrases": True, "parts": ((BOX, "snow"),)}
+    assert controls(**every)[2:] == [
+        "excite",
+        "bind_attributes",
+        "structure_phrases",
+        "region_prompts",
+    ]
+    assert controls(prompt="a cat", apart=False) == ["retain"]
+    assert ComposeDraft(prompt="a cat and a dog in the snow").found == ("cat", "dog")
+    assert ComposeDraft(concepts=("grass",)).found == ("grass",)
+
+
+@pytest.mark.parametrize(
+    ("draft", "message"),
+    [
+        ({"prompt": "a cat"}, "1 came; to keep things apart, choose two or more"),
+        ({"prompt": "snow", "apart": False}, "no things that were found"),
+        ({"apart": False, "kept": False}, "none is chosen"),
+        ({"concepts": ("cat", "fox"), "prompt": "a cat"}, "'fox' is not in the prompt"),
+    ],
+)
+def test_what_cannot_be_is_said(draft: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        controls(**draft)
+
+
+def test_the_example_is_one_click_away(
+    page: Callable[..., AppTest], out: Path, starts: Callable[[], list[Any]]
+) -> None:
+    at = page("compose")
+    assert not at.exception
+    assert list(at.pills[0].value) == ["cat", "dog"]
+    next(button for button in at.button if button.label == "Compose").click().run()
+    assert not at.error and not at.exception
+    journal, end = Journal(out), time.monotonic() + 30
+    while not journal.counts()[State.done]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    journal.close()
+    at.run()
+    assert not at.exception
+    assert starts() == ["worker", ["a red cat and a dog on grass"]]
+    recipe = Recipe.model_validate_json(at.code[0].value)
+    assert [spec.control for spec in recipe.controls][:2] == ["segregate", "retain"]
+
+
+def test_a_part_has_a_box_and_words(page: Callable[..., AppTest]) -> None:
+    at = page("compose")
+    at.number_input(key="compose_parts").set_value(1).run()
+    at.text_input(key="compose_part_0").set_value("a lion").run()
+    assert not at.exception
+    at.toggle(key="compose_apart").set_value(False)
+    at.toggle(key="compose_kept").set_value(False)
+    at.text_input(key="compose_part_0").set_value(" ").run()
+    next(button for button in at.button if button.label == "Compose").click().run()
+    assert "none is chosen" in at.error[0].value
