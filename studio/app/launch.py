@@ -88,6 +88,7 @@ def options(
         ("server.enableStaticServing", "false"),
         ("server.showEmailPrompt", "false"),
         ("browser.gatherUsageStats", "false"),
+        ("logger.level", "warning"),  # else a line for each job that ends while watched
         ("client.toolbarMode", "viewer"),
         ("client.showErrorDetails", "full" if listen is None else "type"),
         ("client.showErrorLinks", "false"),
