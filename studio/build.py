@@ -21,6 +21,7 @@ from .processors import (
 )
 from .prompt_words import present
 from .recipe import Recipe
+from .spec import Spec
 
 __all__ = ["build"]
 
@@ -41,7 +42,7 @@ def build(recipe: Recipe, prompt: int | None = None) -> tuple[Control, ...]:
     return tuple(control for control in made if control is not None)
 
 
-def _control(spec: specs.Spec, recipe: Recipe, prompt: int | None) -> Control | None:
+def _control(spec: Spec, recipe: Recipe, prompt: int | None) -> Control | None:
     match spec:
         case specs.ReplaceWords():
             words = {word: Interval(*during) for word, during in spec.words.items()}

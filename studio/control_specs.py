@@ -21,23 +21,14 @@ from .spec import During, Fraction, Spec, Word, Words
 __all__ = [
     "CONTROLS",
     "PRESETS",
-    "BindAttributes",
-    "BoxLayout",
     "ControlSpec",
-    "During",
-    "Excite",
     "KeepLayout",
     "LocalBlend",
     "RecordMaps",
     "RefineWords",
-    "RegionPrompts",
     "ReplaceWords",
-    "Retain",
     "ReweightWords",
     "SchedulePrompt",
-    "Segregate",
-    "Spec",
-    "StructurePhrases",
     "expand",
 ]
 

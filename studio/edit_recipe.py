@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .control_specs import (
-    During,
     KeepLayout,
     LocalBlend,
     RecordMaps,
@@ -18,6 +17,7 @@ from .control_specs import (
 from .processors.prompts import MissingWordError, find_spans
 from .processors.prompts.units import blank_words
 from .recipe import Recipe
+from .spec import During
 
 __all__ = ["MODES", "edit_recipe"]
 

@@ -8,18 +8,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from .compose_specs import RegionPrompts
 from .control_specs import (
     ControlSpec,
     KeepLayout,
     LocalBlend,
     RefineWords,
-    RegionPrompts,
     ReplaceWords,
     ReweightWords,
     SchedulePrompt,
-    Spec,
     expand,
 )
+from .spec import Spec
 
 __all__ = ["ALGORITHM_VERSION", "Recipe"]
 

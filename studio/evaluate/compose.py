@@ -1,4 +1,4 @@
-"""The suite `compose`: which method shows all things, in their own colours, on the same noise?
+"""The suite `compose`: all things, in their own colours, by each method on the same noise.
 
 Each prompt is drawn once by every method, from the same latents and with the same steps. The judge
 sees all pictures. A picture misses a thing when the judge finds fewer of the things than the prompt
