@@ -22,12 +22,14 @@ ALONE = "attention alone"
 
 
 def words(case: Case) -> Tensor:
-    """Which text token belongs to which word, [1, T, 8]: runs of tokens, the mean of each."""
+    """Which of the first text tokens belong to which word, [1, 16, 8]: the mean of two, or of one.
+
+    A word is one to three tokens, and only the columns of words are read.
+    """
     if case.text < WORDS:
         raise ValueError(f"text: {case.text} came; maps of {WORDS} words need as many tokens")
-    of = torch.arange(case.text, device=case.device) * WORDS // case.text
-    chosen = F.one_hot(of, WORDS).float()
-    return (chosen / chosen.sum(0))[None]
+    each = min(2, case.text // WORDS)
+    return torch.eye(WORDS, device=case.device).repeat_interleave(each, 0)[None] / each
 
 
 def ours(case: Case, given: Sequence[Tensor]) -> Contender:
@@ -36,7 +38,7 @@ def ours(case: Case, given: Sequence[Tensor]) -> Contender:
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         _, lse = attention_lse(q, k, v)
-        return word_maps(q, k[:, :, : case.text], weights, lse, impl=case.kernels)
+        return word_maps(q, k[:, :, : weights.shape[1]], weights, lse, impl=case.kernels)
 
     return Contender(f"attention and word_maps ({case.kernels})", attend, tuple(given))
 
@@ -48,7 +50,7 @@ def reference(case: Case) -> Callable[..., Tensor]:
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         _, lse = oracle.attention_lse(q, k, v)
         scale = case.head_dim**-0.5
-        return oracle.word_maps(q, k[:, :, : case.text], weights.to(lse), lse, None, scale)
+        return oracle.word_maps(q, k[:, :, : weights.shape[1]], weights.to(lse), lse, None, scale)
 
     return attend
 
@@ -73,7 +75,7 @@ def eager(case: Case, given: Sequence[Tensor]) -> list[Contender]:
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         probs = (q @ k.mT * case.head_dim**-0.5).softmax(-1)
         probs @ v
-        return probs[..., : case.text].float().mean(1) @ weights
+        return probs[..., : weights.shape[1]].float().mean(1) @ weights
 
     few = q[:, :, :rows], k, v
     return [Contender("eager, probabilities held", attend, few, share=share, note=note)]
