@@ -48,9 +48,12 @@ def test_hostile_prompts_are_read_in_linear_time(name: str) -> None:
     """Four times the prompt takes about four times the time; quadratic would be sixteen."""
     took = []
     for n in (N // 4, N):
-        start = process_time()
-        parsed = parse(HOSTILE[name](n), steps=10)
-        took.append(process_time() - start)
+        tries = []
+        for _ in range(2):  # garbage of other tests is collected in one of them at most
+            start = process_time()
+            parsed = parse(HOSTILE[name](n), steps=10)
+            tries.append(process_time() - start)
+        took.append(min(tries))
     assert took[1] < 8 * took[0] + 0.2
     assert took[1] < 5
     assert len(parsed.warnings) < 12
