@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -40,7 +40,8 @@ def models(
     else:
         print("No model yet: `attention-studio train emoji-sd` makes the embedded one.")
     for family, rows in together.items():
-        console.print(_matrix(family, rows))
+        for line in _together(family, rows):
+            console.print(line, markup=False, highlight=False)
     for sentence in sorted(_refusals(together)):
         console.print(f"no: {sentence}", markup=False, highlight=False)
 
@@ -58,15 +59,20 @@ def _models(found: tuple[Model, ...]) -> Table:
     return table
 
 
-def _matrix(family: str, rows: Mapping[str, Mapping[str, str]]) -> Table:
-    """Control by control; numbered columns, so that it fits a narrow terminal."""
-    names = list(rows)
-    columns = [str(i + 1) for i in range(len(names))]
-    table = Table(family, *columns, box=SIMPLE_HEAD)
-    for i, name in enumerate(names):
-        marks = ("yes" if rows[name].get(other) == "yes" else "no" for other in names)
-        table.add_row(f"{i + 1} {name}", *marks)
-    return table
+def _together(family: str, rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    """What goes together on a family, and only what does not, pair by pair."""
+    here = [name for name in rows if "yes" in rows[name].values()]
+    yield f"{family}: {', '.join(here)}; any of them together, but:"
+    nothing = True
+    for i, name in enumerate(here):
+        if others := [other for other in here[i:] if rows[name].get(other) != "yes"]:
+            nothing = False
+            yield f"  not {name} with {', '.join(others)}"
+    if absent := [name for name in rows if name not in here]:
+        nothing = False
+        yield f"  not here: {', '.join(absent)}"
+    if nothing:
+        yield "  no exception"
 
 
 def _refusals(together: Matrix) -> set[str]:

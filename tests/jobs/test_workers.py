@@ -21,7 +21,7 @@ from .runners import counting
 RUNNERS = Path(__file__).with_name("runners.py")
 
 
-def _until(true: Callable[[], Any], within_s: float = 20.0) -> None:
+def _until(true: Callable[[], Any], within_s: float = 60.0) -> None:
     end = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < end, "it did not happen in time"
