@@ -83,11 +83,9 @@ WIDE = {  # (arch, head dimension up to, pass), 32 bits
     (80, 64, "forward"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
     (80, 64, "query"): Setting(SMALL, SMALL, 32, (2, 2), 4, "tf32x3"),
     (80, 64, "key"): Setting(SMALL, SMALL, 32, (2, 2), 8, "tf32x3"),
-}
-WIDER = {  # pass: the rest of 32 bits, any device; more than 128 channels are right, but spill
-    "forward": Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
-    "query": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
-    "key": Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
+    (80, 128, "forward"): Setting(SMALL, TINY, 16, (2, 2), 8, "tf32x3"),
+    (80, 128, "query"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
+    (80, 128, "key"): Setting(TINY, TINY, 16, (2, 2), 8, "tf32x3"),
 }
 
 
@@ -108,6 +106,6 @@ def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) ->
     """
     columns = max(64, block_of(head_dim))
     if item_bytes > 2:
-        return WIDE.get((arch, columns, kind), WIDER[kind])
+        return WIDE[arch, min(128, columns), kind]  # the interpreter alone gets more channels
     chosen = TABLE[arch, columns, kind]
     return replace(chosen, other=HALF) if near and chosen.other == FULL else chosen

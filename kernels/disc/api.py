@@ -91,8 +91,8 @@ def disc_attention(
 
     Args:
         q: [B, H, N, D], N query tokens: text and all grids. fp16, bf16 or fp32, fp64 but not with
-            triton; D <= 256. Any strides with the channels next to each other: [B, N, H, D] tensors
-            go in as `.transpose(1, 2)` views.
+            triton; D <= 256, with triton 128 in fp32. Any strides with the channels next to each
+            other: [B, N, H, D] tensors go in as `.transpose(1, 2)` views.
         k, v: [B, H, S, D], S = N, with pooled keys N + their number.
         grids: (offset, height, width) in tokens of each image grid, stored row by row. ours: with
             several grids (a picture and the one it is made from), a query sees the disc around its

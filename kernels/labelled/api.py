@@ -78,8 +78,8 @@ def labelled_attention(
     their own in `own`, and set that bit in `see` where they shall be seen.
 
     Args:
-        q: [B, H, N, D]; k, v: [B, H, S, D]; fp16, bf16 or fp32, fp64 but not with triton; D <= 256.
-            Any strides with the channels next to each other.
+        q: [B, H, N, D]; k, v: [B, H, S, D]; fp16, bf16 or fp32, fp64 but not with triton; D <= 256,
+            with triton 128 in fp32. Any strides with the channels next to each other.
         see: [B or 1, N] int32, what each query looks at, a bit a group.
         own: [B or 1, S] int32, what each key belongs to; several bits for overlaps, 0 = hidden.
         key_bias: added to the scores of each key, broadcastable to [B, H, S]; −inf hides a key,

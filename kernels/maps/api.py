@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from . import reference, tiled
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from ..inputs import choose, module
+from . import reference
 
 __all__ = ["word_maps"]
-
-IMPLS = ("auto", "reference", "tiled", "triton")
 
 
 def word_maps(
@@ -38,36 +34,32 @@ def word_maps(
     counts for each word;  lse [B, H, N] over *all* keys, fp32 (fp64 with fp64), −inf for a query
     that sees nothing, whose maps are zero;  bias broadcastable to [B, H, N, T];  scale None =
     1/sqrt(D).
-    impl: reference = the oracle, tiled = torch with bounded scratch, triton; auto = triton on CUDA
-    (fp64: tiled), else tiled. A named one never falls back to another.
+    impl: reference = the oracle, tiled = torch with bounded scratch, triton (at most 256 channels,
+    128 of fp32); auto = triton on CUDA where it can be, else tiled. A named one never falls back to
+    another.
 
     Gradients, once: of q, k (the chosen keys) and lse. A map also moves with the keys that were not
     chosen, through lse alone: give the LSE of `attention_lse` and backward reaches all of them.
     ValueError for words or a bias that require grad, except with `reference`.
     """
-    _check(q, k, words, lse, bias, impl)
+    _check(q, k, words, lse, bias)
     B, H, N, D = q.shape
     factor = D**-0.5 if scale is None else scale
     words = words.to(lse).expand(B, -1, -1)
-    if impl == "auto":
-        impl = "triton" if q.is_cuda and q.dtype != torch.float64 else "tiled"
-    if impl == "reference":
+    chosen = choose(impl, q)
+    if chosen == "reference":
         return reference.word_maps(q, k, words, lse, bias, factor)
     for name, x in (("words", words), ("bias", bias)):
         if x is not None and x.requires_grad and torch.is_grad_enabled():
             raise ValueError(
-                f"{name}: requires grad, which impl {impl!r} does not give; expected a constant, "
+                f"{name}: requires grad, which impl {chosen!r} does not give; expected a constant, "
                 "or impl='reference'"
             )
     bias = None if bias is None else bias.expand(B, H, N, k.shape[2])
-    return _word_maps(q, k, words, lse, bias, factor, impl)
+    return _word_maps(q, k, words, lse, bias, factor, chosen)
 
 
-def _check(
-    q: Tensor, k: Tensor, words: Tensor, lse: Tensor, bias: Tensor | None, impl: str
-) -> None:
-    if impl not in IMPLS:
-        raise ValueError(f"impl: came {impl!r}; expected one of {', '.join(IMPLS)}")
+def _check(q: Tensor, k: Tensor, words: Tensor, lse: Tensor, bias: Tensor | None) -> None:
     if q.ndim != 4:
         raise ValueError(f"q: came shape {_sizes(q)}; expected [B, H, N, D]")
     B, H, N, D = q.shape
@@ -99,14 +91,6 @@ def _sizes(x: Tensor) -> list[int]:
     return list(x.shape)
 
 
-def _module(impl: str) -> ModuleType:
-    if impl == "tiled":
-        return tiled
-    from . import triton
-
-    return triton
-
-
 @torch.library.custom_op("attention_studio::word_maps", mutates_args=())
 def _word_maps(
     q: Tensor,
@@ -117,7 +101,7 @@ def _word_maps(
     scale: float,
     impl: str,
 ) -> Tensor:
-    found: Tensor = _module(impl).forward(q, k, words, lse, bias, scale)
+    found: Tensor = module(__package__, impl).forward(q, k, words, lse, bias, scale)
     return found
 
 
@@ -145,7 +129,7 @@ def _word_maps_backward(
     scale: float,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    dq, dk, dlse = _module(impl).backward(dout, q, k, words, lse, bias, scale)
+    dq, dk, dlse = module(__package__, impl).backward(dout, q, k, words, lse, bias, scale)
     return dq, dk, dlse
 
 

@@ -240,18 +240,34 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
         word_maps(**{**given, **change})
 
 
-@pytest.mark.parametrize(("dtype", "impl"), [(torch.float64, "tiled"), (torch.float32, "triton")])
-def test_auto_leaves_fp64_on_a_gpu_to_torch(
-    dtype: torch.dtype, impl: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("dtype", "channels", "impl"),
+    [
+        (torch.float64, 8, "tiled"),
+        (torch.float32, 128, "triton"),
+        (torch.float32, 160, "tiled"),
+        (torch.float16, 160, "triton"),
+    ],
+)
+def test_auto_leaves_what_would_spill_on_a_gpu_to_torch(
+    dtype: torch.dtype, channels: int, impl: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
     monkeypatch.setattr(api, "_word_maps", lambda *given: seen.append(given[-1]))
     with FakeTensorMode():
         q, k, words, lse = (
-            torch.empty(shape, dtype=dtype, device="cuda")
-            for shape in ((1, 2, 3, 8), (1, 2, 4, 8), (1, 4, 1), (1, 2, 3))
+            torch.empty(shape, dtype=kind, device="cuda")
+            for shape, kind in (
+                ((1, 2, 3, channels), dtype),
+                ((1, 2, 4, channels), dtype),
+                ((1, 4, 1), torch.float32),
+                ((1, 2, 3), torch.promote_types(dtype, torch.float32)),
+            )
         )
         word_maps(q, k, words, lse)
+        if impl == "tiled" and dtype == torch.float32:
+            with pytest.raises(ValueError, match=r"q: came torch\.float32 with 160 channels"):
+                word_maps(q, k, words, lse, impl="triton")
     assert seen == [impl]
 
 

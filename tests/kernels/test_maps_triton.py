@@ -143,8 +143,9 @@ def test_the_public_function_goes_through_triton_both_ways() -> None:
 @pytest.mark.parametrize(
     ("shape", "dtype", "message"),
     [
-        ((1, 1, 2, 8), torch.float64, "q: came torch.float64 with D = 8"),
-        ((1, 1, 2, 264), torch.float32, "with D = 264"),
+        ((1, 1, 2, 8), torch.float64, "q: came float64, expected at most float32"),
+        ((1, 1, 2, 136), torch.float32, "with 136 channels, expected at most 128"),
+        ((1, 1, 2, 264), torch.float16, "with 264 channels, expected at most 256"),
     ],
 )
 def test_what_no_kernel_takes_is_refused(
