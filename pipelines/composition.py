@@ -28,7 +28,7 @@ from ..processors.nudge import Nudge
 from ..processors.prompts.phrases import things
 from ..processors.recorder import Maps
 from .carrying import carrying
-from .mixing import kept_dtype, signed
+from .mixing import SteeredMixin
 
 __all__ = [
     "ComposeMixin",
@@ -56,20 +56,8 @@ class ComposeOutput(BaseOutput):  # type: ignore[misc]  # diffusers is untyped
     nsfw_content_detected: list[bool] | None = None
 
 
-class ComposeMixin:
+class ComposeMixin(SteeredMixin):
     """Stands before a stock text-to-image pipeline class, whose call it steers."""
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if ComposeMixin in cls.__bases__:
-            stock = super().__call__  # type: ignore[misc]
-            cls.__call__ = signed(ComposeMixin.__call__, stock)  # type: ignore[method-assign]
-
-    @classmethod
-    def from_pipe(cls, pipeline: Any, **options: Any) -> Any:
-        """Shares the components of a pipeline. Differs: keeps their dtype unless one is given."""
-        stock: Any = super()
-        return stock.from_pipe(pipeline, **kept_dtype(pipeline, options))
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""What every mixin before a stock pipeline class needs: its signature and its components."""
+"""What every mixin before a stock pipeline class is: its call, signature and components."""
 
 from __future__ import annotations
 
@@ -9,10 +9,31 @@ from typing import Any
 
 import torch
 
-__all__ = ["kept_dtype", "signed"]
+__all__ = ["SteeredMixin"]
 
 
-def signed(ours: Any, stock: Any) -> Any:
+class SteeredMixin:
+    """A mixin of this class whose `__call__` stands before that of a stock pipeline class.
+
+    class EditMixin(SteeredMixin): ...
+    class EditPipeline(EditMixin, StableDiffusionPipeline): ...
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for mixin in cls.__bases__:
+            if SteeredMixin in mixin.__bases__:
+                stock = super().__call__  # type: ignore[misc]
+                cls.__call__ = _signed(mixin.__call__, stock)  # type: ignore[method-assign]
+
+    @classmethod
+    def from_pipe(cls, pipeline: Any, **options: Any) -> Any:
+        """Shares the components of a pipeline. Differs: keeps their dtype unless one is given."""
+        stock: Any = super()
+        return stock.from_pipe(pipeline, **_kept_dtype(pipeline, options))
+
+
+def _signed(ours: Any, stock: Any) -> Any:
     """`ours` as a method that shows the stock call's arguments, then its own by name."""
     theirs = inspect.signature(stock).parameters.values()
     own = [p for p in inspect.signature(ours).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -28,7 +49,7 @@ def signed(ours: Any, stock: Any) -> Any:
     return call
 
 
-def kept_dtype(pipeline: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def _kept_dtype(pipeline: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of `from_pipe` that leave the dtype of shared components as it is.
 
     ValueError where they have several and none is asked for, since all would be cast.

@@ -32,7 +32,7 @@ from ..processors.recorder import Maps
 from ..processors.run import Run
 from .carrying import carrying
 from .edit_controls import During, Mode, edit_controls
-from .mixing import kept_dtype, signed
+from .mixing import SteeredMixin
 from .pairing import paired_generators, paired_latents
 
 __all__ = [
@@ -64,23 +64,11 @@ class PromptToPromptOutput(BaseOutput):  # type: ignore[misc]  # diffusers is un
     nsfw_content_detected: list[bool] | None = None
 
 
-class PromptToPromptMixin:
+class PromptToPromptMixin(SteeredMixin):
     """Stands before a stock text-to-image pipeline class, whose call it steers."""
 
     scheduler: Any
     image_processor: Any
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if PromptToPromptMixin in cls.__bases__:
-            stock = super().__call__  # type: ignore[misc]
-            cls.__call__ = signed(PromptToPromptMixin.__call__, stock)  # type: ignore[method-assign]
-
-    @classmethod
-    def from_pipe(cls, pipeline: Any, **options: Any) -> Any:
-        """Shares the components of a pipeline. Differs: keeps their dtype unless one is given."""
-        stock: Any = super()
-        return stock.from_pipe(pipeline, **kept_dtype(pipeline, options))
 
     def __call__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -19,7 +20,7 @@ __all__ = ["Transformer"]
 
 
 @dataclass(frozen=True)
-class Transformer:
+class Transformer(ABC):
     """Guidance in calls of its own, latents packed 2 x 2 into tokens; families say what differs.
 
     kind:    the denoiser's class.
@@ -45,9 +46,9 @@ class Transformer:
         found = getattr(pipe, "transformer", None)
         return found if isinstance(found, self.kind) else None
 
+    @abstractmethod
     def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
         """Each module, what it is, and the number of its block in the order they run."""
-        raise NotImplementedError
 
     def scale(self, denoiser: Any) -> tuple[int, int]:
         """How often the latents are halved, and tokens a side at the trained size: 1024 px."""

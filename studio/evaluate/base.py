@@ -21,7 +21,7 @@ from ..emoji.expect import expect
 from ..emoji.score import Score, score
 from ..sheet import contact_sheet
 from .draw import Pipeline, Progress, draw
-from .judging import Judge, judge_accuracy, the_judge
+from .judging import Judge, accuracy_lines, judge_accuracy, the_judge
 from .prompts import EVALUATION_SEEDS, GROUPS, SPLITS, Asked, draw_prompts
 from .rates import Rate, rate_of
 
@@ -92,9 +92,7 @@ class BaseReport:
             lines.append(f"| {group} | {question} | {' | '.join(cells)} |")
         lines += ["", "| noun asked for | is there |", "|---|---|"]
         lines += [f"| {recall.noun} | {recall.rate.text()} |" for recall in self.nouns]
-        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
-        lines += [f"| {name} | {_shown(value)} |" for name, value in self.judge.items()]
-        lines += [] if self.judge else ["| not measured | – |"]
+        lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> str:
@@ -262,7 +260,3 @@ def _save(
         ).save(folder / f"sheet-{group.replace(' ', '-')}.png")
     (folder / "report.md").write_text(report.table(), encoding="utf-8")
     (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .compose_prompts import GROUPS, Composed
+from .judging import accuracy_lines
 from .ratios import Interval95
 
 if TYPE_CHECKING:
@@ -137,9 +138,7 @@ class ComposeReport:
             shares = (row.missing, row.missing_change, row.wrong, row.wrong_change, row.right)
             cells = [row.method, *(share.text() for share in shares)]
             lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
-        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
-        lines += [f"| {name} | {value} |" for name, value in self.judge.items()]
-        lines += [] if self.judge else ["| not measured | – |"]
+        lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from .edit_score import PSNR_DB, EditScore
 from .edits import KINDS, Edit
+from .judging import accuracy_lines
 from .rates import Rate, rate_of
 from .ratios import Interval95, mean_of, ratio_of
 from .reweighting import WEIGHTS, Weighing
@@ -144,9 +145,7 @@ class EditReport:
                 f"prompts ({len(self.weighings) - len(known)} left out: the thing is not found, or "
                 "its colour never moves).",
             ]
-        lines += ["", "| the judge on rendered truth | |", "|---|---|"]
-        lines += [f"| {name} | {_shown(value)} |" for name, value in self.judge.items()]
-        lines += [] if self.judge else ["| not measured | – |"]
+        lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
     def to_json(self) -> str:
@@ -211,7 +210,3 @@ def _db(value: float) -> str:
 def _finite(value: float | None) -> float | None:
     """For JSON, which knows no infinity."""
     return round(value, 3) if value is not None and isfinite(value) else None
-
-
-def _shown(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -11,7 +11,7 @@ from PIL.Image import Image
 
 from ..emoji.render import Scene
 
-__all__ = ["Judge", "judge_accuracy", "the_judge"]
+__all__ = ["Judge", "accuracy_lines", "judge_accuracy", "the_judge"]
 
 Judge: TypeAlias = Callable[[Sequence[Image]], Sequence[Scene]]
 """What the pictures show, in their order."""
@@ -35,6 +35,17 @@ def judge_accuracy(card: Path = _CARD) -> Mapping[str, object]:
         return {}
     facts = json.loads(card.read_text(encoding="utf-8"))
     return dict(_flat(facts.get("figures", {})))
+
+
+def accuracy_lines(figures: Mapping[str, object]) -> list[str]:
+    """Markdown that ends a report: the accuracy of the judge that made its figures."""
+    lines = ["", "| the judge on rendered truth | |", "|---|---|"]
+    lines += [f"| {name} | {_shown(value)} |" for name, value in figures.items()]
+    return lines if figures else [*lines, "| not measured | – |"]
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _flat(figures: Mapping[str, object], outer: str = "") -> Iterator[tuple[str, object]]:

@@ -36,7 +36,7 @@ class Plan:
 
     def edited(self, probs: Tensor, cross: bool) -> Tensor:
         """[B, H, N, S] after the edit."""
-        first = probs.shape[0] // 2 if self.guided else 0
+        first = len(probs.chunk(2)[0]) if self.guided else 0
         by_prompt = probs[first:].unflatten(0, (-1, self.images))  # [P, n, H, N, S]
         source, edits = by_prompt[0], by_prompt[1:].clone()
         for e in range(edits.shape[0]):

@@ -135,7 +135,7 @@ class Oracle(TorchFunctionMode):
         if apart and self.calls % 2:  # the unconditional call of a step comes second
             return probs
         step = self.calls // 2 if apart else self.calls
-        first = probs.shape[0] // 2 if self.guided and self.doubled else 0
+        first = len(probs.chunk(2)[0]) if self.guided and self.doubled else 0
         texts = probs.shape[-1] - self.size if joint else 0
         text = slice(0, texts) if self.text_first else slice(self.size, self.size + texts)
         image = slice(texts, None) if self.text_first and joint else slice(0, self.size)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
-
 import pytest
 import torch
 from diffusers import FlowMatchHeunDiscreteScheduler
@@ -28,6 +25,7 @@ from attention_studio.processors.attach import attach
 from attention_studio.processors.families import family_of
 
 from .joint_pipelines import JOINT, PROMPTS, JointStudio
+from .test_stock import traces
 
 NEVER, ALWAYS = Interval(0.0, 0.0), Interval()
 IDLE: list[Control] = [
@@ -45,25 +43,6 @@ IDLE: list[Control] = [
 @pytest.fixture(params=JOINT)
 def studio(request: pytest.FixtureRequest) -> JointStudio:
     return JointStudio(request.param)
-
-
-def traces(pipe: Any) -> tuple[Any, ...]:
-    """Everything that attach touches, by identity."""
-    transformer = pipe.transformer
-    return (
-        {name: id(p) for name, p in transformer.attn_processors.items()},
-        [sorted(vars(p)) for p in transformer.attn_processors.values()],
-        dict(transformer._forward_hooks),
-        dict(transformer._forward_pre_hooks),
-        sorted(vars(transformer)),
-        [
-            (name, id(value))
-            for owner in (pipe, pipe.scheduler)
-            for name, value in vars(owner).items()
-            if inspect.isroutine(value)
-        ],
-        [p.requires_grad for p in transformer.parameters()],
-    )
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])

@@ -31,7 +31,7 @@ from attention_studio.processors import (
 from attention_studio.processors.attach import attach, attached
 
 from .joint_pipelines import JOINT, LENGTH, PROMPTS, SIDE, STEPS, JointStudio, flux, sd3
-from .test_joint import traces
+from .test_stock import traces
 
 EDIT = [ReplaceWords(), KeepLayout(), LocalBlend(("cat", "tiger")), RecordMaps(("grass",))]
 

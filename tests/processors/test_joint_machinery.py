@@ -14,7 +14,6 @@ from attention_studio.processors import (
     Control,
     Interval,
     KeepLayout,
-    RecordMaps,
     ReplaceWords,
     ReweightWords,
     Site,
@@ -25,31 +24,17 @@ from attention_studio.processors.families import family_of
 from attention_studio.processors.recorder import Columns, Maps, Word
 
 from .joint_pipelines import JOINT, JointStudio
-from .test_joint import IDLE, traces
-from .test_machinery import accelerate_hooks, bf16, groups, layerwise, lora
+from .test_joint import IDLE
+from .test_machinery import MACHINERY, check_laws_under
+from .test_stock import traces
 
 
-@pytest.mark.parametrize("machinery", [lora, layerwise, groups, accelerate_hooks, bf16])
+@pytest.mark.parametrize("machinery", MACHINERY)
 @pytest.mark.parametrize("name", ["flux", "sd3-dual"])
 def test_the_laws_hold_under(name: str, machinery: Callable[[Any], None]) -> None:
     studio = JointStudio(name)
-    plain = studio()
-    if machinery is bf16:
-        studio.pipe.to(torch.bfloat16)
-    machinery(studio.pipe.transformer)
-    base = studio()
-    if machinery in (lora, layerwise, bf16):
-        assert not torch.equal(base, plain)
-    before = traces(studio.pipe)
-    with attach(studio.pipe, IDLE):
-        assert torch.equal(studio(), base)
     edits = [ReplaceWords(), ReweightWords({"grass": 3.0}), KeepLayout()]
-    with attach(studio.pipe, [*edits, RecordMaps(("grass",))]) as run:
-        out = studio()
-    assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])
-    assert bool(run.maps.get("grass", prompt=1).isfinite().all())
-    assert traces(studio.pipe) == before
-    assert torch.equal(studio(), base)
+    check_laws_under(machinery, studio, studio.pipe.transformer, IDLE, edits)
 
 
 def test_compiled_blocks_are_refused() -> None:

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from attention_studio.processors import KeepLayout, RecordMaps, RefineWords, ReweightWords
+from attention_studio.processors import (
+    Control,
+    KeepLayout,
+    RecordMaps,
+    RefineWords,
+    ReweightWords,
+)
 from attention_studio.processors.attach import attach
 
 from .conftest import Studio
@@ -42,23 +48,37 @@ def bf16(unet: Any) -> None:
     """Half precision of the whole pipeline is set below."""
 
 
-@pytest.mark.parametrize("machinery", [lora, layerwise, groups, accelerate_hooks, bf16])
-def test_the_laws_hold_under(machinery: Callable[[Any], None]) -> None:
-    studio = Studio("sd")
+MACHINERY = [lora, layerwise, groups, accelerate_hooks, bf16]
+
+
+def check_laws_under(
+    machinery: Callable[[Any], None],
+    studio: Any,
+    denoiser: Any,
+    idle: list[Control],
+    edits: list[Control],
+) -> None:
+    """Stock bits without an effect, an edit with one, nothing left behind."""
     plain = studio()
     if machinery is bf16:
         studio.pipe.to(torch.bfloat16)
-    machinery(studio.pipe.unet)
+    machinery(denoiser)
     base = studio()
     if machinery in (lora, layerwise, bf16):
         assert not torch.equal(base, plain)
     before = traces(studio.pipe)
-    with attach(studio.pipe, IDLE):
+    with attach(studio.pipe, idle):
         assert torch.equal(studio(), base)
-    edits = [RefineWords(), ReweightWords({"tiger": 3.0}), KeepLayout()]
     with attach(studio.pipe, [*edits, RecordMaps(("grass",))]) as run:
         out = studio()
     assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])
     assert bool(run.maps.get("grass", prompt=1).isfinite().all())
     assert traces(studio.pipe) == before
     assert torch.equal(studio(), base)
+
+
+@pytest.mark.parametrize("machinery", MACHINERY)
+def test_the_laws_hold_under(machinery: Callable[[Any], None]) -> None:
+    studio = Studio("sd")
+    edits = [RefineWords(), ReweightWords({"tiger": 3.0}), KeepLayout()]
+    check_laws_under(machinery, studio, studio.pipe.unet, IDLE, edits)

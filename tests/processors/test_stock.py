@@ -38,18 +38,20 @@ IDLE = [
 
 def traces(pipe: Any) -> tuple[Any, ...]:
     """Everything that attach touches, by identity."""
+    denoiser = pipe.unet if hasattr(pipe, "unet") else pipe.transformer
     return (
-        {name: id(p) for name, p in pipe.unet.attn_processors.items()},
-        dict(pipe.unet._forward_hooks),
-        dict(pipe.unet._forward_pre_hooks),
-        sorted(vars(pipe.unet)),
+        {name: id(p) for name, p in denoiser.attn_processors.items()},
+        [sorted(vars(p)) for p in denoiser.attn_processors.values()],
+        dict(denoiser._forward_hooks),
+        dict(denoiser._forward_pre_hooks),
+        sorted(vars(denoiser)),
         [
             (name, id(value))
             for owner in (pipe, pipe.scheduler)
             for name, value in vars(owner).items()
             if inspect.isroutine(value)  # a stock run leaves settings, never methods
         ],
-        [p.requires_grad for p in pipe.unet.parameters()],
+        [p.requires_grad for p in denoiser.parameters()],
     )
 
 
