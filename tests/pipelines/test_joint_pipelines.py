@@ -42,7 +42,7 @@ def test_it_is_the_controls_by_hand(name: str) -> None:
     }
     out = pipe(PROMPTS, blend=BLEND, seed=3, negative_prompt="sand", **call)
     assert attached(pipe) is None
-    stock = ours.__mro__[2].__call__
+    stock = ours.__bases__[1].__call__
     seeds = [torch.Generator().manual_seed(3) for _ in PROMPTS]
     call |= {"negative_prompt": ["sand"] * 2}
     base = stock(pipe, PROMPTS, generator=seeds, **call).images

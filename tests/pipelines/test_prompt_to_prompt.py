@@ -58,7 +58,7 @@ def stock(pipe: Any, prompts: list[str] = PROMPTS, *, images: int = 1, **more: A
     """The pictures of the stock class, from the same parts."""
     seeds = [torch.Generator().manual_seed(i) for _ in prompts for i in range(images)]
     settings = {"generator": seeds, "num_images_per_prompt": images, **SIZE, **more}
-    return type(pipe).__mro__[2].__call__(pipe, prompts, **settings).images
+    return type(pipe).__bases__[1].__call__(pipe, prompts, **settings).images
 
 
 def by_hand(pipe: Any, controls: list[Any], prompts: list[str] = PROMPTS, **more: Any) -> Tensor:
@@ -243,7 +243,7 @@ def test_what_cannot_be_done_is_one_sentence(
 
 
 def test_arguments_of_the_stock_call_are_shown_and_taken_by_position(pipe: Any) -> None:
-    theirs = inspect.signature(type(pipe).__mro__[2].__call__).parameters
+    theirs = inspect.signature(type(pipe).__bases__[1].__call__).parameters
     ours = inspect.signature(type(pipe).__call__).parameters
     assert set(theirs) < set(ours) and ours["cross_replace"].default == 0.8
     assert list(ours)[:4] == list(theirs)[:4]
