@@ -1,13 +1,14 @@
 """How fast the kernels are, measured beside what a user would run instead."""
 
 from .case import Case
-from .edit import EditRow, edit_table, measure_edit
+from .edit import WAYS, EditRow, edit_table, measure_edit
 from .measure import measure
 from .rows import Row, append_csv, table, to_json
 from .suites import SUITES
 
 __all__ = [
     "SUITES",
+    "WAYS",
     "Case",
     "EditRow",
     "Row",

@@ -74,7 +74,8 @@ def bench(
         typer.Option(
             metavar="a,b,…",
             help="disc: dense, flex, flex-tiled, natten; labelled: dense, mask, flex; maps: "
-            "attention, eager. Default: all, on a CPU without flex, which compiles for a minute.",
+            "attention, eager; edit: attached, local_blend, record_maps, official. Default: all, "
+            "on a CPU without flex, which compiles for a minute.",
         ),
     ] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Time backward as well.")] = False,
@@ -113,7 +114,8 @@ def bench(
     say: Callable[[str], None] = _silent if quiet else _aloud
     turns = repetitions or (21 if gpu else 11)
     if work == Work.edit:
-        edited = _edit(model, size, steps, guidance, turns, device, dtype, say)
+        rivals = None if against is None else _names(against)
+        edited = _edit(model, size, steps, guidance, turns, rivals, device, dtype, say)
         facts = {**stamp(place), "diffusers": version("diffusers")}
         if csv is not None:
             append_csv(csv, edited, facts)
@@ -163,11 +165,12 @@ def _edit(
     steps: int,
     guidance: float,
     turns: int,
+    against: tuple[str, ...] | None,
     device: str,
     dtype: str,
     say: Callable[[str], None],
 ) -> list[EditRow]:
-    from ..bench import measure_edit
+    from ..bench import WAYS, measure_edit
     from ..models import describe
     from ..pipelines.load import load
     from ..pipelines.untrained import untrained_sd15
@@ -187,6 +190,7 @@ def _edit(
         steps=steps,
         guidance=guidance,
         repetitions=turns,
+        against=WAYS if against is None else against,
         say=say,
     )
 

@@ -70,6 +70,16 @@ def test_rows_and_csv(tiny_sd: Path, tmp_path: Path) -> None:
         assert [row["way"] for row in csv.DictReader(file)] == [row["way"] for row in rows]
 
 
+def test_only_the_ways_asked_for_are_timed(tiny_sd: Path) -> None:
+    asked = ["bench", "edit", f"--model={tiny_sd}", "--steps=1", "--repetitions=1", "--json"]
+    done = CliRunner().invoke(app, [*asked, "--size=32x32", "--against=record_maps"])
+    assert done.exit_code == 0, done.stderr
+    ways = [row["way"] for row in json.loads(done.stdout)["rows"]]
+    assert ways == ["stock", "p2p", "p2p + record_maps"]
+    done = CliRunner().invoke(app, [*asked, "--against=flex"])
+    assert done.exit_code == 2 and "against: ['flex'] came; edit knows attached," in done.stderr
+
+
 def test_sizes_are_checked(tiny_sd: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "edit", f"--model={tiny_sd}", "--size=big"])
     assert done.exit_code == 2 and "size: 'big' came; expected height x width" in done.stderr
