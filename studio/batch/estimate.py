@@ -13,8 +13,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ..jobs.leases import new_worker
 from ..recipe import Recipe
-from .claims import new_worker
 from .journal import BatchJournal, Counts
 from .plan import plan_once
 from .run import Batch, needs_of

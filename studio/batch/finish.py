@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .claims import vanished
+from ..jobs.leases import is_held
 from .journal import BatchJournal
 from .selection import Selection, select
 
@@ -70,4 +70,4 @@ def finish(
 
 def _taken(found: Any, now: float) -> bool:
     """Whether another process that is alive does it."""
-    return found is not None and found["lease"] >= now and not vanished(found["worker"])
+    return found is not None and is_held(found, now)

@@ -172,7 +172,7 @@ class BatchJournal(Records):
         """Put rows that failed, and their calls, back; how many there are."""
         with self.transaction():
             self.change(
-                "UPDATE calls SET state = 'waiting', lost = 0 WHERE state = 'done' AND number IN "
+                "UPDATE calls SET state = 'waiting', tries = 0 WHERE state = 'done' AND number IN "
                 "(SELECT call FROM items WHERE state = 'failed')"
             )
             return self.change(

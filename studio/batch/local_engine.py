@@ -50,7 +50,7 @@ def draw_waiting(
         except Cancelled:
             pass
         finally:
-            safely(claims.release)
+            safely(claims.give_back)
             store.tidy()
     return False
 

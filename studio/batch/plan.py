@@ -17,8 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..jobs.leases import is_held
 from ..recipe import ALGORITHM_VERSION, Recipe
-from .claims import vanished
 from .entries import Maker, problem
 from .formats import Entry, read_entries
 from .grouping import Grouping, Numbered
@@ -136,7 +136,7 @@ def _alive(journal: BatchJournal, worker: str) -> bool:
     found = journal.noted("planner")
     if found is None or found["worker"] == worker:
         return False
-    return found["lease"] >= journal.clock() and not vanished(found["worker"])
+    return is_held(found, journal.clock())
 
 
 def _hold(journal: BatchJournal, worker: str) -> None:

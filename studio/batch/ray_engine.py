@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..device import UnavailableError
+from ..jobs.leases import new_worker
 from ..recipe import Recipe
-from .claims import Claim, Claims, Outcome, new_worker
+from .claims import Claim, Claims, Outcome
 from .journal import Item
 from .local_engine import draw_call, pulse, safely
 from .row import Frame, Row
@@ -114,7 +115,7 @@ def draw_on_ray(
                     if stop():
                         break
         finally:
-            safely(claims.release)
+            safely(claims.give_back)
     return False
 
 

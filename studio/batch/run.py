@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..device import UnavailableError
+from ..jobs.leases import new_worker
 from ..memory import estimate_bytes
 from ..models import describe
 from ..recipe import Recipe
-from .claims import LEASE_S, Claims, Outcome, new_worker
+from .claims import LEASE_S, Claims, Outcome
 from .finish import Finished, finish
 from .journal import BatchJournal, Counts
 from .plan import Settings, plan_once

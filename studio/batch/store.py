@@ -23,8 +23,9 @@ from PIL import Image
 from ..device import UnavailableError
 from ..edit_region import edit_region
 from ..gallery import png_texts, slug, versions
+from ..jobs.leases import vanished
 from ..report import report
-from .claims import Outcome, vanished
+from .claims import Outcome
 from .drawer import Drawn
 from .figures import figures_of
 from .journal import Item
@@ -112,7 +113,7 @@ class Store:
         parts = self.root / _PARTS
         for folder in parts.iterdir() if parts.is_dir() else ():
             owner = folder.name.replace("+", ":")
-            if owner == self.worker or (owner.count(":") >= 2 and vanished(owner)):
+            if owner == self.worker or vanished(owner):
                 shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # others are at work
             parts.rmdir()

@@ -3,8 +3,8 @@
 plan     name -> value: fingerprint of the plan, whether it is complete, who makes it or ends it.
 frames   recipes without prompts and seeds. needs: bytes of a row beside the weights, roughly.
 calls    one row a call of the pipeline, in the order of the manifest. model: number of the first
-         frame with its model, since calls of one model follow each other. lost: times a process
-         vanished while it drew this call; such calls come last.
+         frame with its model, since calls of one model follow each other. tries, worker, lease:
+         as in `jobs.leases`; calls with which a process vanished come last.
 items    one row a row of the manifest. key: its folder in lower case, since some file systems do
          not tell cases apart. figures: what filters read, JSON. kept, score: what a selection has
          made of it. state "elsewhere": another shard's.
@@ -27,12 +27,12 @@ CREATE TABLE IF NOT EXISTS calls (
   number   INTEGER PRIMARY KEY,
   model    INTEGER NOT NULL,
   state    TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done')),
-  lost     INTEGER NOT NULL DEFAULT 0,
+  tries    INTEGER NOT NULL DEFAULT 0,
   worker   TEXT,
   lease    REAL
 );
-CREATE INDEX IF NOT EXISTS calls_waiting ON calls (lost, model, number) WHERE state = 'waiting';
-CREATE INDEX IF NOT EXISTS calls_running ON calls (lease) WHERE state = 'running';
+CREATE INDEX IF NOT EXISTS calls_waiting ON calls (tries, model, number) WHERE state = 'waiting';
+CREATE INDEX IF NOT EXISTS calls_running ON calls (worker) WHERE state = 'running';
 CREATE TABLE IF NOT EXISTS items (
   number   INTEGER PRIMARY KEY,
   id       TEXT    NOT NULL,

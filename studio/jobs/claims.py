@@ -1,7 +1,6 @@
-"""The journal as a worker sees it: take a job, hold it by a lease, say how far it is, end it.
+"""The journal as a worker sees it: take a job, say how far it is, end it.
 
-Whoever takes a job first puts back those whose lease has run out, so nothing that was running when
-a process was killed is lost, and a job that brings its worker down time and again fails in the end.
+A job that brings its worker down time and again fails in the end.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .job import Job, State, canonical
+from .leases import Leases
 from .records import Records, to_job
 
 __all__ = ["Claims"]
 
 _TRIES = 3  # times a worker may be lost with the same job
-_LOST = "state = 'running' AND lease < ?"
 _NEXT = """
 SELECT first FROM (
   SELECT turn, (SELECT MIN(id) FROM jobs WHERE state = 'waiting' AND owner = o.owner) AS first
@@ -24,35 +23,33 @@ SELECT first FROM (
 """
 
 
-class Claims:
-    """What one worker may do. What it says of a job that is not its own any more is ignored.
-
-    worker:  a name that no other worker has.
-    lease_s: how long it is believed alive without a sign of life.
-    """
+class Claims(Leases):
+    """What one worker may do with jobs."""
 
     def __init__(self, records: Records, worker: str, lease_s: float) -> None:
-        self.worker, self.lease_s = worker, lease_s
-        self._records = records
+        super().__init__(records, "jobs", "id", worker, lease_s)
+
+    def lost(self, row: Any) -> None:
+        """A worker was lost with the job, which waits again."""
+        if row["cancel"]:
+            self._records.end(row["id"], State.cancelled)
+        elif row["tries"] >= _TRIES:
+            sentence = f"the worker was lost {row['tries']} times while it ran this job"
+            self._records.end(row["id"], State.failed, error=sentence)
 
     def take(self) -> Job | None:
         """The next job: owners in turn, each owner's in the order of asking."""
-        records, now = self._records, self._records.clock()
-        if not records.one(
-            "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'waiting') OR "
-            f"EXISTS (SELECT 1 FROM jobs WHERE {_LOST})",
-            now,
-        )[0]:
+        if self.idle():
             return None
+        records = self._records
         with records.transaction():
-            self._put_back(now)
-            found = records.one(_NEXT)
-            if found is None:
+            taken = self._take(_NEXT)
+            if taken is None:
                 return None
             row = records.one(
-                "UPDATE jobs SET state = 'running', worker = ?, lease = ?, tries = tries + 1, "
-                "started = ?, done = 0, total = 0, result = NULL WHERE id = ? RETURNING *",
-                *(self.worker, now + self.lease_s, now, found["first"]),
+                "UPDATE jobs SET started = ?, done = 0, total = 0, result = NULL WHERE id = ? "
+                "RETURNING *",
+                *(records.clock(), taken["id"]),
             )
             records.change(
                 "UPDATE owners SET turn = (SELECT MAX(turn) + 1 FROM owners) WHERE owner = ?",
@@ -60,33 +57,29 @@ class Claims:
             )
         return to_job(row)
 
-    def beat(self, job: int) -> None:
-        """Renew the lease."""
-        self._set("lease = ?", job, self._records.clock() + self.lease_s)
-
     def progress(self, job: int, done: int, total: int) -> None:
         """So many of so many steps are done."""
-        self._set("done = ?, total = ?", job, done, total)
+        self._change("done = ?, total = ?", job, done, total)
 
     def so_far(self, job: int, result: Mapping[str, Any]) -> None:
         """What there is of the result already."""
-        self._set("result = ?", job, canonical(result))
+        self._change("result = ?", job, canonical(result))
 
     def preview(self, job: int, picture: bytes) -> None:
         """How it looks so far: an encoded picture."""
-        self._records.change(
-            "INSERT OR REPLACE INTO previews SELECT id, ? FROM jobs "
-            "WHERE id = ? AND worker = ? AND state = 'running'",
-            *(picture, job, self.worker),
-        )
+        with self._records.transaction():
+            if self.holds(job):
+                self._records.change("INSERT OR REPLACE INTO previews VALUES (?, ?)", job, picture)
 
     def to_stop(self, job: int) -> bool:
         """Whether to stop: it was cancelled, or is not this worker's any more."""
-        return not self._records.one(
-            "SELECT EXISTS (SELECT 1 FROM jobs "
-            "WHERE id = ? AND worker = ? AND state = 'running' AND NOT cancel)",
-            *(job, self.worker),
-        )[0]
+        query = "SELECT cancel FROM jobs WHERE id = ?"
+        return not self.holds(job) or bool(self._records.one(query, job)[0])
+
+    def others_wait(self) -> bool:
+        """Whether there are jobs that nobody does."""
+        query = "SELECT EXISTS (SELECT 1 FROM jobs WHERE state = 'waiting')"
+        return bool(self._records.one(query)[0])
 
     def finish(self, job: int, result: Mapping[str, Any]) -> None:
         """It is done."""
@@ -99,22 +92,3 @@ class Claims:
     def stopped(self, job: int) -> None:
         """It was cancelled, and the work on it has stopped."""
         self._records.end(job, State.cancelled, self.worker)
-
-    def put_back(self, job: int) -> None:
-        """Somebody else shall do it: this worker has to go."""
-        self._set("state = 'waiting', worker = NULL, lease = NULL, tries = tries - 1", job)
-
-    def _set(self, what: str, job: int, *values: float | str) -> None:
-        where = "WHERE id = ? AND worker = ? AND state = 'running'"
-        self._records.change(f"UPDATE jobs SET {what} {where}", *values, job, self.worker)
-
-    def _put_back(self, now: float) -> None:
-        for row in self._records.all(f"SELECT id, cancel, tries FROM jobs WHERE {_LOST}", now):
-            if row["cancel"]:
-                self._records.end(row["id"], State.cancelled)
-            elif row["tries"] >= _TRIES:
-                sentence = f"the worker was lost {row['tries']} times while it ran this job"
-                self._records.end(row["id"], State.failed, error=sentence)
-        self._records.change(
-            f"UPDATE jobs SET state = 'waiting', worker = NULL, lease = NULL WHERE {_LOST}", now
-        )

@@ -1,8 +1,7 @@
 """The journal's tables, and how a connection to them is opened.
 
 jobs      one row a job, in the order of asking. `key` is unique among those waiting or running, so
-          the same job is never done twice at once. `lease` (Unix seconds) is how long `worker` is
-          believed alive: a job whose lease has run out goes back to waiting.
+          the same job is never done twice at once. `worker`, `lease`, `tries`: as in `leases`.
 wishes    the owners, besides the first, who asked for a job while it was waiting or running.
 owners    `turn` is the number of the last claim that served this owner; the smallest goes next.
 previews  the last picture of a running job; gone when it ends.
@@ -19,7 +18,7 @@ from pathlib import Path
 __all__ = ["FILE", "connect"]
 
 FILE = "journal.sqlite"
-_VERSION = 1
+_VERSION = 2
 _WAIT_S = 30.0  # for another process's transaction
 
 _TABLES = """
@@ -46,7 +45,7 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_alive ON jobs (key) WHERE state IN ('waiting', 'running');
 CREATE INDEX IF NOT EXISTS jobs_key ON jobs (key, id);
 CREATE INDEX IF NOT EXISTS jobs_waiting ON jobs (owner, id) WHERE state = 'waiting';
-CREATE INDEX IF NOT EXISTS jobs_running ON jobs (lease) WHERE state = 'running';
+CREATE INDEX IF NOT EXISTS jobs_running ON jobs (worker) WHERE state = 'running';
 CREATE TABLE IF NOT EXISTS wishes (
   job      INTEGER NOT NULL REFERENCES jobs (id),
   owner    TEXT    NOT NULL,

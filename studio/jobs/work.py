@@ -8,18 +8,16 @@ it raises.
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 from .claims import Claims
 from .job import Job
 from .journal import Journal
+from .leases import new_worker
 
 __all__ = ["LEASE_S", "MakeRunner", "Report", "Runner", "work"]
 
@@ -74,8 +72,7 @@ def work(
     lease_s: float = LEASE_S,
 ) -> None:
     """Do jobs until `stop()`; a job that is running then is finished first."""
-    worker = f"{socket.gethostname()}:{os.getpid()}:{device}:{uuid4().hex[:8]}"
-    claims, runner = Claims(journal, worker, lease_s), make_runner(device)
+    claims, runner = Claims(journal, new_worker(), lease_s), make_runner(device)
     while not stop():
         try:
             job = claims.take()
@@ -109,7 +106,7 @@ def _do(claims: Claims, job: Job, runner: Runner) -> None:
             _log.info("job %s failed", job.id, exc_info=True)
             claims.fail(job.id, _sentence(error))
     except BaseException:  # this process is told to go
-        claims.put_back(job.id)
+        claims.give_back(job.id)
         raise
     else:
         claims.finish(job.id, result)

@@ -16,9 +16,10 @@ import pytest
 from PIL import Image
 
 from attention_studio import Session
-from attention_studio.batch.claims import Claims, Outcome, new_worker
+from attention_studio.batch.claims import Claims, Outcome
 from attention_studio.batch.journal import BatchJournal
 from attention_studio.batch.run import Batch, run_batch
+from attention_studio.jobs.leases import new_worker
 
 from .rows import ROWS, MakeBatch, tree
 
