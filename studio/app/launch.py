@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from ..device import UnavailableError
-from ..jobs import MakeRunner, make_session_runner, start_worker
+from ..jobs import MakeRunner, start_worker
+from .runner import make_app_runner
 from .settings import Settings
 from .theme import options as theme_options
 
@@ -60,7 +61,7 @@ def launch(
     given = options(port=port, browser=browser, listen=listen, hosts=hosts)
     flags = [f"--{name}={value}" for name, value in given]
     if make_runner is None:
-        make_runner = partial(make_session_runner, settings.out, settings.models, "emoji-sd")
+        make_runner = partial(make_app_runner, settings.out, settings.models, "emoji-sd")
     start_worker(settings.out, make_runner, settings.device, apart=True)
     from streamlit.web.cli import main
 

@@ -8,6 +8,7 @@ import streamlit as st
 from PIL import Image, ImageDraw
 
 from ..recipe import Recipe
+from .batch_page import batch_page
 from .compose_page import compose_page
 from .desk import open_desk
 from .door import admitted
@@ -42,9 +43,10 @@ def main() -> None:
 
     edit = st.Page(lambda: edit_page(desk), title="Edit", url_path="edit", default=True)
     compose = st.Page(lambda: compose_page(desk), title="Compose", url_path="compose")
+    batch = st.Page(lambda: batch_page(desk), title="Batch", url_path="batch")
     gallery = st.Page(lambda: gallery_page(desk, use), title="Gallery", url_path="gallery")
     models = st.Page(lambda: models_page(desk), title="Models", url_path="models")
-    st.navigation([edit, compose, gallery, models], position="top").run()
+    st.navigation([edit, compose, batch, gallery, models], position="top").run()
 
 
 @st.cache_data(show_spinner=False)

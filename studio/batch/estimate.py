@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from ..device import UnavailableError
 from ..jobs.leases import new_worker
 from ..recipe import Recipe
 from .journal import BatchJournal, Counts
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from ..session import Session
 
 __all__ = ["Estimate", "estimate"]
+
+_TRIED = 5
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,14 @@ def estimate(
             for row in sizes:
                 calls += 1
                 memory = max(memory, row["needs"] * row["count"])
-            pictures = 0
-            cost = None
+            cost = None if session is None else _first_cost(session, journal)
+            pictures, seconds = 0, 0.0
             frames = journal.all(
                 "SELECT frames.recipe AS recipe, COUNT(*) AS count FROM items JOIN frames "
                 "ON frames.number = items.frame WHERE state = 'waiting' GROUP BY items.frame"
             )
-            seconds = 0.0
             for row in frames:
                 recipe = Recipe.model_validate_json(row["recipe"])
-                if session is not None and cost is None:
-                    cost = _measured(session, recipe)
                 pictures += len(recipe.prompts) * row["count"]
                 if cost is not None:
                     seconds += cost(recipe) * row["count"]
@@ -85,6 +86,14 @@ def estimate(
             )
         finally:
             journal.close()
+
+
+def _first_cost(session: Session, journal: BatchJournal) -> Callable[[Recipe], float] | None:
+    """Of the first row that can be drawn; None when the first few cannot."""
+    for item in journal.items(state="waiting", limit=_TRIED):
+        with suppress(ValueError, UnavailableError):
+            return _measured(session, item.row.recipe)
+    return None
 
 
 def _measured(session: Session, recipe: Recipe) -> Callable[[Recipe], float]:

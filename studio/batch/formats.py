@@ -87,7 +87,7 @@ def _jsonl(file: BinaryIO) -> Iterator[Entry]:
             continue
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            yield _entry(number, read_json(text, "it"))
+            yield _entry(number, read_json(text.strip(), "it"))
         except UnicodeDecodeError:
             yield Entry(number, error="it is not UTF-8")
         except ValueError as error:

@@ -139,17 +139,19 @@ class BatchJournal(Records):
         return int(self.one("SELECT COALESCE(SUM(pictures), 0) FROM items")[0])
 
     def items(
-        self, *, call: int | None = None, state: str | None = None, limit: int | None = None
+        self, *, after: int = -1, state: str | None = None, limit: int | None = None
     ) -> Iterator[Item]:
-        """In the order of the manifest, without those of other shards; read page by page."""
-        last, left = -1, limit
+        """In the order of the manifest, without those of other shards; read page by page.
+
+        after: only those with higher numbers.
+        """
+        last, left = after, limit
         while left is None or left > 0:
             page = _PAGE if left is None else min(_PAGE, left)
             found = self.all(
                 "SELECT * FROM items WHERE number > ?1 AND state != 'elsewhere' "
-                "AND (?2 IS NULL OR call = ?2) AND (?3 IS NULL OR state = ?3) "
-                "ORDER BY number LIMIT ?4",
-                *(last, call, state, page),
+                "AND (?2 IS NULL OR state = ?2) ORDER BY number LIMIT ?3",
+                *(last, state, page),
             )
             for row in found:
                 yield self._item(row)

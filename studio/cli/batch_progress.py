@@ -25,11 +25,12 @@ class BatchProgress:
     """Told of lines read and of rows done; says the time left and the pictures a minute."""
 
     def __init__(self, bar: Progress | None, *, quiet: bool) -> None:
+        from ..batch.pace import Pace
+
         self._bar, self._quiet = bar, quiet
         self._task = None if bar is None else bar.add_task("planning", total=None)
-        self._start = self._last = monotonic()
-        self._done = self._failed = self._pictures = self._drawn = 0
-        self._spent = 0.0
+        self._last = monotonic()
+        self._pace = Pace()
 
     def planned(self, lines: int) -> None:
         """So many lines of the manifest have been read."""
@@ -37,19 +38,12 @@ class BatchProgress:
 
     def told(self, found: list[Outcome], before: Counts) -> None:
         """What has come of rows. before: the counts when this process began."""
-        if self._done == 0:
-            self._start = monotonic() - sum(outcome.seconds for outcome in found)
-        self._done += len(found)
-        self._failed += sum(outcome.error is not None for outcome in found)
-        self._pictures += sum(outcome.pictures for outcome in found if outcome.seconds)
-        total, done = before.rows, before.done + before.failed + self._done
-        spent = monotonic() - self._start
-        left = spent / self._done * (total - done)
-        rate = 60 * self._pictures / spent if spent > 0 else 0.0
-        failed = before.failed + self._failed
-        text = f"{done}/{total} rows, {rate:.1f} pictures/minute, {_clock(left)} left"
-        text += f", {failed} failed" if failed else ""
-        self._say(text, done, total, 0.0 if self._bar else _SECONDS, last=done == total)
+        now = self._pace.told(found, before)
+        text = f"{now.done}/{now.total} rows, {now.pictures_a_minute:.1f} pictures/minute, "
+        text += f"{_clock(now.seconds_left)} left"
+        text += f", {now.failed} failed" if now.failed else ""
+        least = 0.0 if self._bar else _SECONDS
+        self._say(text, now.done, now.total, least, last=now.done == now.total)
 
     def _say(
         self, text: str, done: int, total: int | None, every: float, *, last: bool = False

@@ -2,12 +2,13 @@
 
 from .job import Job, State, job_key
 from .journal import FullError, Journal
-from .session_runner import SessionRunner, make_session_runner
+from .session_runner import SessionRunner, warm_session
 from .start import Worker, start_worker
-from .work import MakeRunner, Report, Runner, work
+from .work import GaveWay, MakeRunner, Report, Runner, work
 
 __all__ = [
     "FullError",
+    "GaveWay",
     "Job",
     "Journal",
     "MakeRunner",
@@ -17,7 +18,7 @@ __all__ = [
     "State",
     "Worker",
     "job_key",
-    "make_session_runner",
     "start_worker",
+    "warm_session",
     "work",
 ]

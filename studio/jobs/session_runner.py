@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .job import Job
-from .work import Report, Runner
+from .work import Report
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..result import Result
     from ..session import Session
 
-__all__ = ["SessionRunner", "make_session_runner"]
+__all__ = ["SessionRunner", "warm_session"]
 
 _WORDS = 32  # whose maps are recorded
 _MAPS = "maps"  # folder beside the pictures
@@ -67,14 +67,11 @@ class SessionRunner:
         return _summary(result, gallery.save(result), gallery.folder, job.key)
 
 
-def make_session_runner(
-    folder: Path, models: Sequence[Path], warm: str | None, device: str
-) -> Runner:
-    """A runner that saves in `folder`.
+def warm_session(models: Sequence[Path], warm: str | None, device: str) -> Session:
+    """A session for runners.
 
     models: folders with further models.    warm: the model to load at once.
     """
-    from ..gallery import Gallery
     from ..session import Session
 
     session = Session(device=device, folders=models)
@@ -83,7 +80,7 @@ def make_session_runner(
             session.warm(warm)
         except Exception:  # the first job that needs it will say what is wrong
             _log.info("the model %s was not loaded", warm, exc_info=True)
-    return SessionRunner(session, Gallery(folder))
+    return session
 
 
 def _with_maps(recipe: Recipe, session: Session) -> Recipe:

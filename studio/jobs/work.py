@@ -1,8 +1,8 @@
 """What a worker does: take a job, run it, say how far it is, write down what came of it.
 
 A runner is any callable `(job, report) -> JSON object`. It raises when it cannot: a ValueError's
-sentence is shown as it is. When `report.to_stop()` turns true it raises as soon as it can, whatever
-it raises.
+sentence is shown as it is, as is that of an UnavailableError. When `report.to_stop()` turns true it
+raises as soon as it can, whatever it raises. A long job that can go on later raises GaveWay.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import Any, TypeAlias
 
+from ..device import UnavailableError
 from .claims import Claims
 from .job import Job
 from .journal import Journal
 from .leases import new_worker
 
-__all__ = ["LEASE_S", "MakeRunner", "Report", "Runner", "work"]
+__all__ = ["LEASE_S", "GaveWay", "MakeRunner", "Report", "Runner", "work"]
 
 LEASE_S = 15.0
 _BEATS = 5  # in a lease
 _IDLE_S = 0.1
 _PREVIEW_S = 0.5  # between two previews
 _log = logging.getLogger(__name__)
+
+
+class GaveWay(Exception):  # noqa: N818  a wish, not an error
+    """A runner has left the rest of its job for later, since others wait."""
 
 
 class Report:
@@ -55,6 +60,10 @@ class Report:
     def to_stop(self) -> bool:
         """Whether to stop: the job was cancelled, or another worker has taken it over."""
         return self._claims.to_stop(self._job)
+
+    def others_wait(self) -> bool:
+        """Whether there are jobs that nobody does yet."""
+        return self._claims.others_wait()
 
 
 Runner: TypeAlias = Callable[[Job, Report], Mapping[str, Any]]
@@ -102,6 +111,8 @@ def _do(claims: Claims, job: Job, runner: Runner) -> None:
     except Exception as error:
         if report.to_stop():
             claims.stopped(job.id)
+        elif isinstance(error, GaveWay):
+            claims.give_back(job.id)
         else:
             _log.info("job %s failed", job.id, exc_info=True)
             claims.fail(job.id, _sentence(error))
@@ -117,4 +128,5 @@ def _do(claims: Claims, job: Job, runner: Runner) -> None:
 
 def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) and text else f"{type(error).__name__}: {text}"
+    plain = isinstance(error, ValueError | UnavailableError) and text
+    return text if plain else f"{type(error).__name__}: {text}"

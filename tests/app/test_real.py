@@ -12,8 +12,9 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from attention_studio.app.draft import Draft
+from attention_studio.app.runner import make_app_runner
 from attention_studio.gallery import Gallery
-from attention_studio.jobs import Journal, State, make_session_runner, start_worker
+from attention_studio.jobs import Journal, State, start_worker
 from attention_studio.session import Session
 
 SCRIPT = """
@@ -29,7 +30,7 @@ edit_page(open_desk(Settings(Path({out!r}))))
 def test_the_app_draws_what_the_session_draws(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    make = partial(make_session_runner, out, (), None)
+    make = partial(make_app_runner, out, (), None)
     worker = start_worker(out, make, "cpu", apart=True)
     at = AppTest.from_string(SCRIPT.format(out=str(out)), default_timeout=120).run()
     at.session_state["draft_steps"] = 2

@@ -1,0 +1,173 @@
+"""The page Batch: on the left a manifest, on the right its plan, its rows and their pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from ..batch.job import DRAW, PLAN, BatchJob
+from ..jobs import Job, State, job_key
+from ..models import find_models
+from .batch_draft import EXAMPLES, BatchDraft, read_upload
+from .batch_panel import batch_owner, batch_panel, plan_panel
+from .desk import MOST_WAITING, Desk
+from .literal import literal
+
+__all__ = ["batch_page"]
+
+_KEPT: dict[str, Any] = {"persist_state": "session"}
+_PLAN, _DRAW = "batch_plan", "batch_draw"  # keys of the jobs that are shown
+_KEYS = {name: f"batch_{name}" for name in BatchDraft.__dataclass_fields__}
+_LARGEST_MB = 1
+
+
+def batch_page(desk: Desk) -> None:
+    """Draw the page."""
+    _adopt(desk)
+    form, outcome = st.columns([5, 7], gap="large")
+    with form:
+        draft = _form(desk)
+        plan, start = st.columns(2)
+        if plan.button("Plan", width="stretch", key="batch_plan_go"):
+            _ask(desk, draft, PLAN, _PLAN)
+        if start.button("Start", type="primary", width="stretch", key="batch_go"):
+            _ask(desk, draft, DRAW, _DRAW)
+    with outcome:
+        _outcome(desk, draft)
+
+
+def _outcome(desk: Desk, draft: BatchDraft) -> None:
+    plan, drawn = st.session_state.get(_PLAN), st.session_state.get(_DRAW)
+    if plan is None and drawn is None:
+        with st.container(border=True, key="caption_batch"):
+            st.markdown("**The plan, then each row and its pictures appear here.**")
+            st.markdown("The example is ready: press *Plan* or *Start*.")
+    if plan is not None:
+        plan_panel(desk, plan, changed=plan != _key(draft, PLAN))
+    if drawn is not None:
+        st.query_params["batch"] = drawn
+        batch_panel(desk, drawn, lambda: _again(desk, drawn))
+
+
+def _ask(desk: Desk, draft: BatchDraft, what: Mapping[str, Any], where: str) -> None:
+    """Submit it and show its job, or say what is wrong; the form keeps what was typed."""
+    try:
+        asked = draft.job()
+        asked.write(desk.settings.out)
+        job = _submit(desk, asked.recipe, what)
+    except (ValueError, OSError) as error:
+        st.error(literal(str(error)))
+        return
+    st.session_state[where] = job.key
+    if what is DRAW:
+        st.session_state.pop(_PLAN, None)
+
+
+def _submit(
+    desk: Desk, recipe: Mapping[str, Any], what: Mapping[str, Any], *, afresh: bool = False
+) -> Job:
+    """One that is done is done again when its report is gone, which says what is there."""
+    known = desk.journal.find(job_key(recipe, what))
+    if known is not None and known.state is State.done and what is DRAW:
+        home = desk.settings.out / recipe["folder"]
+        afresh = afresh or not (home / "report.html").is_file()
+    given = dict(recipe), dict(what), batch_owner()
+    return desk.journal.submit(*given, most_waiting=MOST_WAITING, afresh=afresh)
+
+
+def _again(desk: Desk, key: str) -> None:
+    """Go on with a batch that was cancelled or failed, or has rows to draw once more."""
+    job = desk.journal.find(key)
+    if job is not None:
+        asked = BatchJob.read(job.recipe, desk.settings.out)
+        _submit(desk, asked.recipe, DRAW, afresh=True)
+
+
+def _key(draft: BatchDraft, what: Mapping[str, Any]) -> str | None:
+    try:
+        return job_key(draft.job().recipe, what)
+    except ValueError:
+        return None
+
+
+def _adopt(desk: Desk) -> None:
+    """A page opened with a batch's key shows that batch and its manifest."""
+    key = st.query_params.get("batch")
+    if key is None or _DRAW in st.session_state:
+        return
+    job = desk.journal.find(key)
+    if job is None or json.loads(job.options) != DRAW:
+        return
+    st.session_state.setdefault("owner", batch_owner(of=job))
+    st.session_state[_DRAW] = key
+    try:
+        draft = BatchDraft.of(BatchJob.read(job.recipe, desk.settings.out))
+    except OSError:
+        return
+    for name, state in _KEYS.items():
+        st.session_state[state] = getattr(draft, name)
+
+
+def _form(desk: Desk) -> BatchDraft:
+    for name, state in _KEYS.items():
+        st.session_state.setdefault(state, getattr(_EXAMPLE, name))
+    st.segmented_control(
+        "Format",
+        list(EXAMPLES),
+        format_func=str.upper,
+        key=_KEYS["kind"],
+        required=True,
+        on_change=_other_example,
+        **_KEPT,
+    )
+    st.text_area(
+        "Manifest",
+        key=_KEYS["text"],
+        height=240,
+        max_chars=_LARGEST_MB * 2**20,
+        help="One row a picture or an edit. docs/batch.md says what a row may hold.",
+        **_KEPT,
+    )
+    st.file_uploader(
+        "Or take a file",
+        type=["jsonl", "ndjson", "csv", "yaml", "yml"],
+        max_upload_size=_LARGEST_MB,
+        key="batch_file",
+        on_change=_take_file,
+    )
+    if said := st.session_state.get("batch_file_error"):
+        st.error(literal(said))
+    with st.expander("Steps and more, of rows that do not say it"):
+        left, right = st.columns(2)
+        left.number_input("Steps", 1, 200, key=_KEYS["steps"], **_KEPT)
+        right.number_input("Rows in one call", 1, 64, key=_KEYS["together"], **_KEPT)
+        names = [model.name for model in find_models(desk.settings.models)]
+        names = list(dict.fromkeys([*names, st.session_state[_KEYS["model"]]]))
+        st.selectbox("Model", names, key=_KEYS["model"], **_KEPT)
+    return BatchDraft(**{name: st.session_state[state] for name, state in _KEYS.items()})
+
+
+_EXAMPLE = BatchDraft()
+
+
+def _other_example() -> None:
+    """The example is shown in the format that was chosen; what was typed stays."""
+    if st.session_state[_KEYS["text"]] in EXAMPLES.values():
+        st.session_state[_KEYS["text"]] = EXAMPLES[st.session_state[_KEYS["kind"]]]
+
+
+def _take_file() -> None:
+    """What is in an uploaded file takes the place of what is typed, unless it is no manifest."""
+    st.session_state.pop("batch_file_error", None)
+    file = st.session_state.get("batch_file")
+    if file is None:
+        return
+    try:
+        text, kind = read_upload(file.name, file.getvalue())
+    except ValueError as error:
+        st.session_state["batch_file_error"] = str(error)
+        return
+    st.session_state[_KEYS["text"]], st.session_state[_KEYS["kind"]] = text, kind
