@@ -8,6 +8,7 @@ gone, within a step, and puts the job back.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -79,6 +80,7 @@ def _thread(
 
 def _child(folder: Path, make_runner: MakeRunner, device: str, lease_s: float, stop: Event) -> None:
     """Keep a child at work. What it was running when it died is put back when its lease ends."""
+    atexit.register(stop.set)  # else a child that ends with this process would be started again
     spawn = multiprocessing.get_context("spawn")
     wait_s = 1.0
     while not stop.is_set():
@@ -104,11 +106,25 @@ def _in_child(
     """Work until told that it is enough, or until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    if hasattr(os, "nice"):
-        os.nice(_NICE)
+    _step_back()
     enough = Event()
     Thread(target=_listen, args=(parent, enough), name="ear", daemon=True).start()
     work(Journal(folder), make_runner, device, stop=enough.is_set, lease_s=lease_s)
+
+
+def _step_back() -> None:
+    """Let everybody else go first, browsers too.
+
+    Linux's autogroups make niceness count within one session only, and share the CPU evenly between
+    sessions: a browser started elsewhere would have to share with the worker. So it leaves its
+    parent's session, and the new one is nice.
+    """
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
+    if hasattr(os, "setsid"):
+        os.setsid()
+        with suppress(OSError):  # no Linux, or one without autogroups
+            Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
 
 
 def _listen(parent: Connection, enough: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +33,20 @@ def counting(device: str) -> object:
             if recipe.get("so_far") == step:
                 report.so_far({"so": "far"})
         return {"name": recipe["name"], "device": device}
+
+    return run
+
+
+def placed(device: str) -> object:
+    """Say where the operating system has put this process."""
+    group = Path("/proc/self/autogroup")
+
+    def run(job: Job, report: Report) -> Mapping[str, Any]:
+        return {
+            "nice": os.nice(0),
+            "session": os.getsid(0),
+            "autogroup": group.read_text(encoding="ascii") if group.is_file() else None,
+        }
 
     return run
 

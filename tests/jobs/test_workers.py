@@ -16,7 +16,7 @@ import pytest
 
 from attention_studio.jobs import Journal, State, Worker, start_worker
 
-from .runners import counting
+from .runners import counting, placed
 
 RUNNERS = Path(__file__).with_name("runners.py")
 
@@ -165,6 +165,22 @@ def test_a_child_process_that_dies_is_started_again(
     _until(lambda: _state(journal, long) is State.cancelled)
     started.stop(10)
     assert not started.alive
+
+
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions are a thing of POSIX")
+def test_a_child_lets_all_others_go_first(
+    tmp_path: Path, root: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(root))
+    started = start_worker(tmp_path, placed, "fake", apart=True)  # type: ignore[arg-type]
+    job = journal.submit({}, {}, "ann").id
+    _until(lambda: _state(journal, job) is State.done)
+    started.stop(10)
+    found = journal.get(job).result
+    assert found is not None
+    assert found["nice"] >= os.nice(0) + 10
+    assert found["session"] != os.getsid(0)
+    assert found["autogroup"] is None or found["autogroup"].endswith("nice 10\n")
 
 
 PARENT = """
