@@ -12,7 +12,7 @@ from .desk import Desk
 from .draft import Draft, Mode, stands_in, unique_words, visible, words_of
 from .literal import literal
 
-__all__ = ["KEYS", "edit_form", "forget_chips"]
+__all__ = ["KEYS", "draft_so_far", "fill_in", "forget_chips", "settings_form", "words_form"]
 
 KEYS = {field.name: f"draft_{field.name}" for field in fields(Draft)}
 """Where each part of the draft is kept in the session."""
@@ -27,33 +27,48 @@ _LEAST, _MOST = -3.0, 5.0  # weights
 _KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
-def edit_form(desk: Desk) -> Draft:
-    """Draw the form and read it."""
-    _fill_in()
-    key = KEYS
-    prompt = st.text_area("Prompt", key=key["prompt"], height=68, max_chars=2000, **_KEPT)
+def fill_in() -> None:
+    """The example, where nothing is set yet. Comes before the forms."""
+    for field in fields(Draft):
+        st.session_state.setdefault(KEYS[field.name], getattr(_EXAMPLE, field.name))
+
+
+def draft_so_far() -> Draft:
+    """What the forms say."""
+    return Draft(**{name: st.session_state[key] for name, key in KEYS.items()})
+
+
+@st.fragment
+def words_form() -> None:
+    """What to change. A fragment: what is typed and clicked here draws only this part again."""
+    prompt = st.text_area("Prompt", key=KEYS["prompt"], height=68, max_chars=2000, **_KEPT)
     mode: Mode = st.segmented_control(
         "What to do",
         list(_MODES),
         format_func=_MODES.__getitem__,
-        key=key["mode"],
+        key=KEYS["mode"],
         required=True,
         width="stretch",
         **_KEPT,
     )
-    given: dict[str, Any] = {"prompt": prompt, "mode": mode}
-    if mode == "swap":
-        given |= _swap(prompt)
-    elif mode == "refine":
-        given["refined"] = st.text_area(
-            "Edited prompt", key=key["refined"], height=68, max_chars=2000, **_KEPT
-        )
-    edited = Draft(**_rest() | given).edited
-    if mode == "swap":
-        _shown("Edited prompt", edited)
-    given |= _words(mode, prompt, edited)
-    given |= _settings(desk)
-    return Draft(**_rest() | given)
+    _change(mode, prompt)
+
+
+@st.fragment
+def settings_form(desk: Desk) -> None:
+    """How to draw it. A fragment of its own, since it has most of the page's widgets."""
+    with st.expander("Seed, steps and more"):
+        left, middle, right = st.columns(3)
+        left.number_input("Seed", 0, 2**53 - 1, key=KEYS["seed"], **_KEPT)
+        middle.number_input("Steps", 1, 200, key=KEYS["steps"], **_KEPT)
+        right.number_input("Guidance", 0.0, 30.0, step=0.5, key=KEYS["guidance"], **_KEPT)
+        st.text_input("Not in the picture", key=KEYS["negative"], **_KEPT)
+        left, right = st.columns(2)
+        left.slider("Follow the source's words", 0.0, 1.0, step=0.05, key=KEYS["hold"], **_KEPT)
+        right.slider("Follow its layout", 0.0, 1.0, step=0.05, key=KEYS["layout"], **_KEPT)
+        names = [model.name for model in find_models(desk.settings.models)]
+        names = list(dict.fromkeys([*names, st.session_state[KEYS["model"]]]))
+        st.selectbox("Model", names, format_func=str, key=KEYS["model"], **_KEPT)
 
 
 def forget_chips() -> None:
@@ -63,17 +78,7 @@ def forget_chips() -> None:
             del st.session_state[name]
 
 
-def _fill_in() -> None:
-    """The example, where nothing is set yet."""
-    for field in fields(Draft):
-        st.session_state.setdefault(KEYS[field.name], getattr(_EXAMPLE, field.name))
-
-
 _EXAMPLE = Draft()
-
-
-def _rest() -> dict[str, Any]:
-    return {name: st.session_state[key] for name, key in KEYS.items()}
 
 
 def _shown(label: str, text: str) -> None:
@@ -82,7 +87,17 @@ def _shown(label: str, text: str) -> None:
         st.text(text or "(empty)")
 
 
-def _swap(prompt: str) -> dict[str, Any]:
+@st.fragment
+def _change(mode: Mode, prompt: str) -> None:
+    """A fragment within one: chips need neither the prompt's field nor the mode's drawn again."""
+    if mode == "swap":
+        _swap(prompt)
+    elif mode == "refine":
+        st.text_area("Edited prompt", key=KEYS["refined"], height=68, max_chars=2000, **_KEPT)
+    _words(mode, prompt, draft_so_far().edited)
+
+
+def _swap(prompt: str) -> None:
     words = words_of(prompt)
     numbers = [number for number, word in enumerate(words) if visible(word)]
     if st.session_state[KEYS["word"]] not in numbers:
@@ -98,26 +113,25 @@ def _swap(prompt: str) -> dict[str, Any]:
         )
     else:
         st.caption("The prompt has no word to replace yet.")
-    becomes = st.text_input("Becomes", key=KEYS["becomes"], max_chars=200, **_KEPT)
-    kept = st.toggle("Leave the rest of the picture as it is", key=KEYS["keep_rest"], **_KEPT)
-    word = st.session_state[KEYS["word"]]
-    return {"word": word, "becomes": becomes, "keep_rest": kept}
+    st.text_input("Becomes", key=KEYS["becomes"], max_chars=200, **_KEPT)
+    st.toggle("Leave the rest of the picture as it is", key=KEYS["keep_rest"], **_KEPT)
+    _shown("Edited prompt", draft_so_far().edited)
 
 
-def _words(mode: Mode, prompt: str, edited: str) -> dict[str, Any]:
+def _words(mode: Mode, prompt: str, edited: str) -> None:
     """Weights, and the words around which the picture may change."""
     weights = st.session_state[KEYS["weights"]]
     label = "Words to re-weight" if mode == "reweight" else "Also re-weight"
     chosen = _chips(label, _WEIGHED, list(weights), edited)
     start = 2.0 if mode == "reweight" else 1.5
-    weights = {word: _weight(word, weights.get(word, start)) for word in chosen}
-    st.session_state[KEYS["weights"]] = weights
-    if mode == "swap":
-        return {"weights": weights}
-    around = list(st.session_state[KEYS["around"]])
-    around = _chips("Change only around", _AROUND, around, edited, prompt)
-    st.session_state[KEYS["around"]] = tuple(around)
-    return {"weights": weights, "around": tuple(around)}
+    st.session_state[KEYS["weights"]] = {
+        word: _weight(word, weights.get(word, start)) for word in chosen
+    }
+    if mode != "swap":
+        around = _chips(
+            "Change only around", _AROUND, list(st.session_state[KEYS["around"]]), edited, prompt
+        )
+        st.session_state[KEYS["around"]] = tuple(around)
 
 
 def _weight(word: str, at: float) -> float:
@@ -135,30 +149,3 @@ def _chips(label: str, key: str, chosen: list[str], *prompts: str) -> list[str]:
     if key not in st.session_state or set(st.session_state[key]) - set(words):
         st.session_state[key] = chosen
     return st.pills(label, words, selection_mode="multi", format_func=literal, key=key)
-
-
-def _settings(desk: Desk) -> dict[str, Any]:
-    key = KEYS
-    with st.expander("Seed, steps and more"):
-        left, middle, right = st.columns(3)
-        seed = left.number_input("Seed", 0, 2**53 - 1, key=key["seed"], **_KEPT)
-        steps = middle.number_input("Steps", 1, 200, key=key["steps"], **_KEPT)
-        guidance = right.number_input("Guidance", 0.0, 30.0, step=0.5, key=key["guidance"], **_KEPT)
-        negative = st.text_input("Not in the picture", key=key["negative"], **_KEPT)
-        left, right = st.columns(2)
-        hold = left.slider(
-            "Follow the source's words", 0.0, 1.0, step=0.05, key=key["hold"], **_KEPT
-        )
-        layout = right.slider("Follow its layout", 0.0, 1.0, step=0.05, key=key["layout"], **_KEPT)
-        names = [model.name for model in find_models(desk.settings.models)]
-        names = list(dict.fromkeys([*names, st.session_state[key["model"]]]))
-        model = st.selectbox("Model", names, format_func=str, key=key["model"], **_KEPT)
-    return {
-        "seed": int(seed),
-        "steps": int(steps),
-        "guidance": float(guidance),
-        "negative": negative,
-        "hold": float(hold),
-        "layout": float(layout),
-        "model": model,
-    }

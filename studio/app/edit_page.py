@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..recipe import Recipe
 from .desk import Desk
 from .draft import Draft
-from .edit_form import KEYS, edit_form, forget_chips
+from .edit_form import KEYS, draft_so_far, fill_in, forget_chips, settings_form, words_form
 from .job_panel import job_panel
 from .literal import literal
 
@@ -33,16 +33,22 @@ def edit_page(desk: Desk) -> None:
         job_panel(desk, key)
 
 
-@st.fragment
 def _form(desk: Desk) -> None:
-    """A fragment: what is typed and clicked here draws only this part of the page again."""
     as_it_is: Recipe | None = st.session_state.get(_RECIPE)
-    if as_it_is is None:
-        draft = edit_form(desk)
-        if st.button("Edit", type="primary", width="stretch", key="go"):
-            _ask(desk, draft.recipe)
-    elif _as_it_is(as_it_is):
-        _ask(desk, lambda: as_it_is)
+    if as_it_is is not None:
+        _as_it_is(desk, as_it_is)
+        return
+    fill_in()
+    words_form()
+    settings_form(desk)
+    _go(desk)
+
+
+@st.fragment
+def _go(desk: Desk) -> None:
+    """A fragment: a refused recipe does not draw the page again."""
+    if st.button("Edit", type="primary", width="stretch", key="go"):
+        _ask(desk, draft_so_far().recipe)
 
 
 def _ask(desk: Desk, recipe: Callable[[], Recipe]) -> None:
@@ -80,7 +86,8 @@ def _adopt(desk: Desk) -> None:
     st.session_state.job = key
 
 
-def _as_it_is(recipe: Recipe) -> bool:
+@st.fragment
+def _as_it_is(desk: Desk, recipe: Recipe) -> None:
     st.markdown("This recipe has more than the form can show. It runs as it is.")
     for prompt in recipe.prompts:
         st.text(prompt or "(empty prompt)")
@@ -88,7 +95,8 @@ def _as_it_is(recipe: Recipe) -> bool:
     if st.button("Back to the form", width="stretch"):
         st.session_state[_RECIPE] = None
         st.rerun()
-    return st.button("Run", type="primary", width="stretch", key="go")
+    if st.button("Run", type="primary", width="stretch", key="go"):
+        _ask(desk, lambda: recipe)
 
 
 def sentence(error: ValueError) -> str:

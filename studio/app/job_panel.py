@@ -1,4 +1,4 @@
-"""How far a job is, and what came of it; a running one is looked at again every half second."""
+"""How far a job is, and what came of it; a running one is looked at again each second."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .result_panel import result_panel
 
 __all__ = ["job_panel"]
 
-_EVERY_S = 0.5
+_EVERY_S = 1.0
 
 
 def job_panel(desk: Desk, key: str | None) -> None:
@@ -33,12 +33,12 @@ def job_panel(desk: Desk, key: str | None) -> None:
         if job.state is State.cancelled:
             st.info("Cancelled before the picture without controls was drawn.")
     else:
-        st.info("The pictures of this run are not in the folder any more. Edit makes them again.")
+        st.info("The pictures of this run are not in the folder any more. Ask again to draw them anew.")
 
 
 def _nothing_yet() -> None:
     with st.container(border=True, key="caption_empty"):
-        st.markdown("**Source, edit and the same prompt without control appear here.**")
+        st.markdown("**Here appear the source, its edit, and the edited prompt without control.**")
         st.markdown("The example is ready: press *Edit*.")
 
 

@@ -91,6 +91,7 @@ def options(
         ("browser.gatherUsageStats", "false"),
         ("logger.level", "warning"),  # else a line for each job that ends while watched
         ("client.toolbarMode", "viewer"),
+        ("client.allowedOrigins", f"http://{_HERE}:{port}"),  # no page around it may steer it
         ("client.showErrorDetails", "full" if listen is None else "type"),
         ("client.showErrorLinks", "false"),
         ("runner.magicEnabled", "false"),

@@ -57,6 +57,7 @@ def _model(model: Model) -> None:
             st.caption("The judge's figures of this version are not on its card yet.")
 
 
+@st.fragment
 def _together(matrix: Matrix) -> None:
     """Control by control; columns are numbered, so that the table fits a narrow screen."""
     st.subheader("What goes together", anchor=False)

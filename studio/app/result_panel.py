@@ -1,4 +1,4 @@
-"""A finished edit: source, edit and plain side by side, the slider, word maps, receipt, recipe."""
+"""A finished run: its pictures side by side, the slider, word maps, receipt, recipe."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class _Picture:
     prompt: str
     file: str
     number: int  # of the prompt whose maps belong to it
+    said: str  # below it
 
 
 def result_panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> None:
@@ -56,11 +57,12 @@ def _pictures(recipe: Recipe, result: dict[str, Any]) -> list[_Picture]:
     for i, (name, prompt) in enumerate(zip(names, recipe.prompts, strict=True)):
         title = "Picture" if not recipe.is_edit else "Edit" if i else "Source"
         more = f" {i}" if len(names) > 2 and (i or not recipe.is_edit) else ""
-        found.append(_Picture(title + more, prompt, name, i))
+        found.append(_Picture(title + more, prompt, name, i, prompt))
     first = len(names) - len(result["plain"])
+    said = f"the {'edited' if recipe.is_edit else 'same'} prompt without controls"
     for i, name in enumerate(result["plain"], start=first):
         more = f" {i}" if len(result["plain"]) > 1 else ""
-        found.append(_Picture("Plain" + more, recipe.prompts[i], name, i))
+        found.append(_Picture("Plain" + more, recipe.prompts[i], name, i, said))
     return found
 
 
@@ -71,18 +73,16 @@ def _side_by_side(desk: Desk, pictures: list[_Picture], rest: Callable[[], None]
             with st.container(key=f"caption_{i}"):
                 st.image(_bytes(desk, picture), width="stretch", alt=picture.name)
                 st.markdown(f"**{picture.name}**")
-                st.text(_WHAT.get(picture.name.split()[0], "") or picture.prompt)
+                st.text(picture.said)
         if rest is not None:
             with st.container():
                 rest()
 
 
-_WHAT = {"Plain": "the edited prompt without controls"}
-
-
+@st.fragment
 def _compare(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     if len(pictures) < 2:
-        st.info("There is one picture only.")
+        st.info("There is only one picture, so nothing to compare it with.")
         return
     names = [picture.name for picture in pictures]
     left, right = st.columns(2)
@@ -99,6 +99,7 @@ def _compare(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     )
 
 
+@st.fragment
 def _maps(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     stored = (job.result or {})["maps"]
     if not stored:
@@ -148,13 +149,13 @@ def _receipt(result: dict[str, Any]) -> None:
     for receipt in result["receipts"]:
         st.text(receipt["text"])
     if not result["receipts"]:
-        st.text("There was nothing to compare with.")
+        st.text("This run has no source to compare with, so nothing was measured.")
     for i, said in enumerate(result["judge"] or ()):
         with st.container(key=f"caption_judge_{i}"):
             name = "Source" if i == 0 else "Edit" if len(result["judge"]) == 2 else f"Edit {i}"
             st.text(f"Judge on {name if result['receipts'] else 'picture'}: {said}")
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result["timings"].items())
-    st.caption(f"Seconds: {spent}")
+    st.caption(f"Time: {spent}")
 
 
 def _bytes(desk: Desk, picture: _Picture) -> bytes:
