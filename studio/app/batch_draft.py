@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path
 
 from ..batch.formats import format_of
 from ..batch.job import BatchJob
@@ -58,7 +58,7 @@ class BatchDraft:
 
 def read_upload(name: str, data: bytes) -> tuple[str, str]:
     """The text and the format of an uploaded manifest; ValueError for what is none."""
-    kind = format_of(PurePath(name))
+    kind = format_of(Path(name))
     if kind not in EXAMPLES:
         raise ValueError(f"file: {kind} came; expected one of {', '.join(EXAMPLES)}")
     try:

@@ -21,7 +21,6 @@ from attention_studio.batch.entries import Maker
 from attention_studio.batch.formats import read_entries
 from attention_studio.batch.job import DRAW
 from attention_studio.jobs import Journal, State, start_worker
-from attention_studio.jobs.job import canonical
 from attention_studio.recipe import Recipe
 
 from .batch_fakes import make_both

@@ -34,9 +34,9 @@ from functools import partial
 from pathlib import Path
 from attention_studio.app.launch import launch
 from attention_studio.app.settings import Settings
-from tests.app.fakes import make_counting
+from tests.app.batch_fakes import make_both
 out = Path(sys.argv[1])
-make = partial(make_counting, out)
+make = partial(make_both, out)
 launch(Settings(out), port=int(sys.argv[2]), browser=False, make_runner=make)
 """
 
@@ -268,6 +268,38 @@ def test_a_narrow_screen_scrolls_only_down(app: App) -> None:
             break
         page.wait_for_timeout(250)
     assert width <= 390
+    page.close()
+
+
+def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    page = app.open("/batch")
+    page.get_by_role("button", name="Plan").click()
+    page.get_by_text("6 calls of the pipeline", exact=False).wait_for()
+    slow = [{"id": f"{i}", "prompt": f"a cat {i}", "seed": SLOW_SEED, "steps": 40} for i in (1, 2)]
+    lines = [json.dumps(row) for row in ({"id": "0", "prompt": "<b>a dog</b> :smile:"}, *slow)]
+    manifest = tmp_path / "mine.jsonl"
+    manifest.write_text("\n".join([*lines, "{"]), encoding="utf-8")
+    page.locator("input[type=file]").set_input_files(manifest)
+    text = page.get_by_label("Manifest", exact=True)
+    expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("1 of 3 rows", exact=False).wait_for()
+    page.reload()
+    expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
+    expect(page.locator("[data-testid=stImage] img")).to_have_count(1)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_text("rows done", exact=False).wait_for()
+    _wait_for_state(app, State.cancelled, 1)
+    page.get_by_text("line 4: it is not valid JSON").wait_for()
+    page.get_by_role("button", name="Resume").click()
+    page.get_by_text("3 of 3 rows done").wait_for()
+    expect(page.locator("[data-testid=stImage] img")).to_have_count(3)
+    page.get_by_role("button", name="Download the report").wait_for()
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
 
 
