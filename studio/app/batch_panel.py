@@ -169,7 +169,6 @@ def _rows(desk: Desk, job: Job, journal: BatchJournal) -> None:
                 "what came of it": [_said(item) for item in items],
             },
             hide_index=True,
-            height=min(320, 36 * len(items) + 38),
         )
     home = batch_of(job.recipe, desk.settings.out).out
     with st.grid(columns="auto", min_column_width=150, gap="small"):
