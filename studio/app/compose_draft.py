@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
+from ..compose_specs import BindAttributes, Excite, RegionPrompts, Retain, Segregate
 from ..processors.prompts.phrases import things
 from ..recipe import Recipe
+from .draft import MOST_CHARACTERS, fits, without_maps
 
-__all__ = ["ComposeDraft", "Part"]
+__all__ = ["MOST_PARTS", "MOST_STRENGTH", "ComposeDraft", "Part"]
+
+MOST_PARTS, MOST_STRENGTH = 4, 200.0  # what the page's fields take
 
 Part: TypeAlias = tuple[tuple[float, float, float, float], str]
 """A box (left, top, right, bottom as fractions) and its prompt."""
@@ -40,6 +44,7 @@ class ComposeDraft:
     seed: int = 1
     steps: int = 20
     guidance: float = 5.0
+    size: tuple[int, int] | None = None
 
     @property
     def found(self) -> tuple[str, ...]:
@@ -51,10 +56,12 @@ class ComposeDraft:
         controls: list[dict[str, Any]] = []
         move = {"concepts": self.found, "step_size": self.strength}
         if (self.kept or self.excited) and not self.found:
-            raise ValueError("concepts: the prompt has no things that were found; choose words")
+            raise ValueError(
+                "things: none were found in the prompt; choose the words that name them"
+            )
         if self.apart and len(self.found) < 2:
             raise ValueError(
-                f"concepts: {len(self.found)} came; to keep things apart, choose two or more"
+                f"things: {len(self.found)} came; to keep things apart, choose two or more"
             )
         controls += [{"control": "segregate", **move}] if self.apart else []
         controls += [{"control": "retain", **move}] if self.kept else []
@@ -75,6 +82,56 @@ class ComposeDraft:
                 "seed": self.seed,
                 "steps": self.steps,
                 "guidance": self.guidance,
+                "size": self.size,
                 "controls": tuple(controls),
             }
         )
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> ComposeDraft | None:
+        """The draft that means this recipe, but for recorded maps; None when the page has none."""
+        bare = without_maps(recipe)
+        specs = {spec.control: spec for spec in bare.controls}
+        moves = [s for s in specs.values() if isinstance(s, Segregate | Retain | Excite)]
+        bound, regions = specs.get("bind_attributes"), specs.get("region_prompts")
+        strengths = [spec.step_size for spec in moves]
+        if isinstance(bound, BindAttributes):
+            strengths.append(bound.step_size)
+        parts: list[Part] = []
+        if isinstance(regions, RegionPrompts):
+            parts = [(r.where, r.prompt) for r in regions.regions if _is_box(r.where)]
+        if (
+            len(bare.prompts) != 1
+            or not fits(bare)
+            or len(parts) > MOST_PARTS
+            or any(len(text) > MOST_CHARACTERS for _, text in parts)
+            or any(strength > MOST_STRENGTH for strength in strengths)
+        ):
+            return None
+        draft = cls(
+            prompt=bare.prompts[0],
+            concepts=moves[0].concepts if moves else (),
+            apart="segregate" in specs,
+            kept="retain" in specs,
+            excited="excite" in specs,
+            bound=bound is not None,
+            phrases="structure_phrases" in specs,
+            strength=strengths[0] if strengths else cls.strength,
+            parts=tuple(parts),
+            base=regions.base if isinstance(regions, RegionPrompts) else cls.base,
+            model=bare.model,
+            negative=bare.negative,
+            seed=bare.seed,
+            steps=bare.steps,
+            guidance=bare.guidance,
+            size=bare.size,
+        )
+        try:
+            return draft if draft.recipe() == bare else None
+        except ValueError:
+            return None
+
+
+def _is_box(where: object) -> TypeGuard[tuple[float, float, float, float]]:
+    """Whether the page's sliders, which go by whole percents, can show a place."""
+    return isinstance(where, tuple) and all(side == round(100 * side) / 100 for side in where)

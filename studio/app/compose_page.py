@@ -2,119 +2,202 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import streamlit as st
 
 from ..models import find_models
-from .compose_draft import ComposeDraft, Part
+from ..recipe import Recipe
+from .compose_draft import MOST_PARTS, MOST_STRENGTH, ComposeDraft, Part
 from .desk import Desk
-from .draft import unique_words
+from .draft import MOST_CHARACTERS, MOST_GUIDANCE, MOST_SEED, MOST_STEPS, unique_words
 from .edit_page import sentence
 from .job_panel import job_panel
 from .literal import literal
 
-__all__ = ["compose_page"]
+__all__ = ["compose_page", "take_over_composition"]
 
 _KEPT: dict[str, Any] = {"persist_state": "session"}
 _JOB = "compose_job"
-_MOST_PARTS = 4
+_OF = "compose_concepts_of"  # the prompt whose things the chips are
+_KEYS = {f.name: f"compose_{f.name}" for f in fields(ComposeDraft) if f.name != "parts"}
+_COUNT = "compose_parts"
+_EXAMPLE = ComposeDraft()
+_SWITCHES = (
+    ("apart", "Keep them apart", "No two things are looked for in the same place (A-STAR)."),
+    ("kept", "Keep each in its place", "A thing that has begun to form stays where it is (A-STAR)."),
+    (
+        "excited",
+        "Help what is missing",
+        "A thing that is hardly looked for is looked for more (Attend-and-Excite).",
+    ),
+    ("bound", "Keep colours with their things", "“Red” is looked for where the cat is (SynGen)."),
+    (
+        "phrases",
+        "Read each phrase by itself",
+        "“A red cat” is also read without the rest of the prompt (Structured Diffusion).",
+    ),
+)
 
 
 def compose_page(desk: Desk) -> None:
     """Draw the page."""
+    _adopt(desk)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
-        draft = _form(desk)
-        if st.button("Compose", type="primary", width="stretch", key="compose_go"):
-            try:
-                st.session_state[_JOB] = desk.submit(draft.recipe()).key
-            except ValueError as error:
-                st.error(literal(sentence(error)))
+        _fill_in()
+        _things()
+        _parts()
+        _settings(desk)
+        _go(desk)
     with outcome:
         key = st.session_state.get(_JOB)
         if key is None:
             with st.container(border=True, key="caption_compose"):
-                st.markdown("**The picture, and the same without controls, appear here.**")
+                st.markdown("**Here appear the picture and the same prompt without control.**")
                 st.markdown("The example is ready: press *Compose*.")
         else:
+            st.query_params["job"] = key
             job_panel(desk, key)
 
 
-def _form(desk: Desk) -> ComposeDraft:
-    example = ComposeDraft()
+def take_over_composition(recipe: Recipe) -> bool:
+    """Set the form to a recipe; False, and nothing done, when the form cannot show it."""
+    draft = ComposeDraft.of(recipe)
+    if draft is None:
+        return False
+    state = st.session_state
+    state.pop(_JOB, None)
+    for name, key in _KEYS.items():
+        state[key] = getattr(draft, name)
+    state[_KEYS["concepts"]] = list(draft.found)
+    state[_OF] = draft.prompt
+    state[_COUNT] = len(draft.parts)
+    for i, ((left, top, right, bottom), text) in enumerate(draft.parts):
+        state[f"compose_part_{i}"] = text
+        state[f"compose_across_{i}"] = (round(100 * left), round(100 * right))
+        state[f"compose_down_{i}"] = (round(100 * top), round(100 * bottom))
+    return True
+
+
+def _adopt(desk: Desk) -> None:
+    """A page opened with a job's key shows that job and its recipe, and speaks for who asked."""
+    key = st.query_params.get("job")
+    job = None if key is None or _JOB in st.session_state else desk.journal.find(key)
+    if job is None:
+        return
+    try:
+        recipe = Recipe.model_validate_json(job.recipe)
+    except ValueError:  # a job of another page
+        return
+    if take_over_composition(recipe):
+        st.session_state.setdefault("owner", job.owner)
+        st.session_state[_JOB] = key
+
+
+def _fill_in() -> None:
+    """The example, where nothing is set yet."""
+    for name, key in _KEYS.items():
+        if name != "concepts":
+            st.session_state.setdefault(key, getattr(_EXAMPLE, name))
+    st.session_state.setdefault(_COUNT, 0)
+
+
+def _draft_so_far() -> ComposeDraft:
+    """What the forms say; parts without words are left out."""
+    state, parts = st.session_state, list[Part]()
+    for i in range(int(state[_COUNT])):
+        text = state[f"compose_part_{i}"].strip()
+        (left, right), (top, bottom) = state[f"compose_across_{i}"], state[f"compose_down_{i}"]
+        if text:
+            parts.append(((left / 100, top / 100, right / 100, bottom / 100), text))
+    given = {name: state[key] for name, key in _KEYS.items()}
+    return ComposeDraft(**given | {"concepts": tuple(given["concepts"]), "parts": tuple(parts)})
+
+
+@st.fragment
+def _things() -> None:
+    """A fragment, as each form here is: what is clicked draws only its own part again."""
+    key = _KEYS
     prompt = st.text_area(
-        "Prompt", example.prompt, key="compose_prompt", height=68, max_chars=2000, **_KEPT
+        "Prompt", key=key["prompt"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
     )
     found = ComposeDraft(prompt=prompt).found
     words = list(dict.fromkeys([*unique_words(prompt), *found]))
-    chosen = st.pills(
+    if st.session_state.get(_OF) != prompt:
+        st.session_state[_OF] = prompt
+        st.session_state[key["concepts"]] = [word for word in found if word in words]
+    chosen = st.session_state[key["concepts"]]
+    words = list(dict.fromkeys([*words, *chosen]))
+    st.pills(
         "Things that must be there",
         words,
-        default=[word for word in found if word in words],
         selection_mode="multi",
         format_func=literal,
-        key=f"compose_things_{prompt}",  # another prompt has other things
+        key=key["concepts"],
+        **_KEPT,
     )
+    if not chosen and found:
+        st.caption(literal(f"None is chosen, so these count: {', '.join(found)}."))
     left, right = st.columns(2)
-    given: dict[str, Any] = {
-        "prompt": prompt,
-        "concepts": tuple(chosen),
-        "apart": left.toggle("Keep them apart", True, key="compose_apart", **_KEPT),
-        "kept": right.toggle("Keep each in its place", True, key="compose_kept", **_KEPT),
-        "excited": left.toggle("Wake what is neglected", key="compose_excited", **_KEPT),
-        "bound": right.toggle("Bind attributes", key="compose_bound", **_KEPT),
-        "phrases": left.toggle("Read phrases by themselves", key="compose_phrases", **_KEPT),
-    }
-    given["strength"] = st.slider(
-        "Strength", 0.0, 200.0, example.strength, 1.0, key="compose_strength", **_KEPT
+    for i, (name, label, said) in enumerate(_SWITCHES):
+        (right if i % 2 else left).toggle(label, key=key[name], help=said, **_KEPT)
+    st.slider(
+        "Strength",
+        *(0.0, MOST_STRENGTH),
+        step=1.0,
+        key=key["strength"],
+        help="How far each step may move the picture towards what is switched on; 0: not at all.",
+        **_KEPT,
     )
-    given |= _parts()
-    given |= _settings(desk, example)
-    return ComposeDraft(**given)
 
 
-def _parts() -> dict[str, Any]:
-    """Boxes with prompts of their own; those without words are left out."""
+@st.fragment
+def _parts() -> None:
+    """Boxes with prompts of their own."""
     with st.expander("Parts of the picture with their own prompts"):
-        count = st.number_input("Parts", 0, _MOST_PARTS, key="compose_parts", **_KEPT)
-        parts: list[Part] = []
+        count = st.number_input("Parts", 0, MOST_PARTS, key=_COUNT, **_KEPT)
         for i in range(int(count)):
-            text = st.text_input(
-                f"Prompt of part {i + 1}", key=f"compose_part_{i}", max_chars=2000, **_KEPT
-            )
+            text, across, down = (f"compose_{name}_{i}" for name in ("part", "across", "down"))
+            for name, start in ((text, ""), (across, (0, 50)), (down, (0, 100))):
+                st.session_state.setdefault(name, start)
+            st.text_input(f"Prompt of part {i + 1}", key=text, max_chars=MOST_CHARACTERS, **_KEPT)
             left, right = st.columns(2)
-            across = left.slider(
-                "From left to right", 0, 100, (0, 50), 5, key=f"compose_across_{i}", **_KEPT
-            )
-            down = right.slider(
-                "From top to bottom", 0, 100, (0, 100), 5, key=f"compose_down_{i}", **_KEPT
-            )
-            if text.strip():
-                box = (across[0] / 100, down[0] / 100, across[1] / 100, down[1] / 100)
-                parts.append((box, text.strip()))
-        base = st.slider(
-            "Weight of the prompt within parts", 0.0, 1.0, 0.2, 0.05, key="compose_base", **_KEPT
+            for side, label, name in (
+                (left, "From left to right, %", across),
+                (right, "From top to bottom, %", down),
+            ):
+                side.slider(label, 0, 100, step=5, key=name, **_KEPT)
+        st.slider(
+            "Weight of the whole prompt within parts",
+            *(0.0, 1.0),
+            step=0.05,
+            key=_KEYS["base"],
+            **_KEPT,
         )
-    return {"parts": tuple(parts), "base": base}
 
 
-def _settings(desk: Desk, example: ComposeDraft) -> dict[str, Any]:
+@st.fragment
+def _settings(desk: Desk) -> None:
+    key = _KEYS
     with st.expander("Seed, steps and more"):
         left, middle, right = st.columns(3)
-        seed = left.number_input("Seed", 0, 2**53 - 1, example.seed, key="compose_seed", **_KEPT)
-        steps = middle.number_input("Steps", 1, 200, example.steps, key="compose_steps", **_KEPT)
-        guidance = right.number_input(
-            "Guidance", 0.0, 30.0, example.guidance, 0.5, key="compose_guidance", **_KEPT
-        )
-        negative = st.text_input("Not in the picture", key="compose_negative", **_KEPT)
+        left.number_input("Seed", 0, MOST_SEED, key=key["seed"], **_KEPT)
+        middle.number_input("Steps", 1, MOST_STEPS, key=key["steps"], **_KEPT)
+        right.number_input("Guidance", 0.0, MOST_GUIDANCE, step=0.5, key=key["guidance"], **_KEPT)
+        st.text_input("Not in the picture", key=key["negative"], max_chars=MOST_CHARACTERS, **_KEPT)
         names = [model.name for model in find_models(desk.settings.models)]
-        names = list(dict.fromkeys([example.model, *names]))
-        model = st.selectbox("Model", names, key="compose_model", **_KEPT)
-    return {
-        "seed": int(seed),
-        "steps": int(steps),
-        "guidance": float(guidance),
-        "negative": negative,
-        "model": model,
-    }
+        names = list(dict.fromkeys([*names, st.session_state[key["model"]]]))
+        st.selectbox("Model", names, format_func=str, key=key["model"], **_KEPT)
+
+
+@st.fragment
+def _go(desk: Desk) -> None:
+    if st.button("Compose", type="primary", width="stretch", key="compose_go"):
+        try:
+            st.session_state[_JOB] = desk.submit(_draft_so_far().recipe()).key
+        except ValueError as error:
+            st.error(literal(sentence(error)))
+        else:
+            st.rerun()

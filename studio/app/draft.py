@@ -19,9 +19,30 @@ from ..edit_recipe import edit_recipe
 from ..processors.prompts import find_spans, shown_words
 from ..recipe import Recipe
 
-__all__ = ["Draft", "Mode", "stands_in", "unique_words", "visible", "without_maps", "words_of"]
+__all__ = [
+    "MOST_CHARACTERS",
+    "MOST_GUIDANCE",
+    "MOST_SEED",
+    "MOST_STEPS",
+    "WEIGHTS",
+    "Draft",
+    "Mode",
+    "fits",
+    "stands_in",
+    "unique_words",
+    "visible",
+    "without_maps",
+    "words_of",
+]
 
 Mode: TypeAlias = Literal["swap", "refine", "reweight"]
+
+# What the fields of the pages take; recipes may hold more.
+MOST_CHARACTERS = 2000
+MOST_GUIDANCE = 30.0
+MOST_SEED = 2**53 - 1  # beyond it a browser's numbers have gaps
+MOST_STEPS = 200
+WEIGHTS = (-3.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -113,6 +134,8 @@ class Draft:
             return None
         prompt, edited = bare.prompts
         weights = dict(weigh.weights) if isinstance(weigh, ReweightWords) else {}
+        if not fits(bare) or any(not WEIGHTS[0] <= w <= WEIGHTS[1] for w in weights.values()):
+            return None
         around = _flat(blend) if isinstance(blend, LocalBlend) else ()
         draft = cls(
             prompt=prompt,
@@ -169,6 +192,16 @@ def stands_in(word: str, *prompts: str) -> bool:
             continue
         return True
     return False
+
+
+def fits(recipe: Recipe) -> bool:
+    """Whether the fields of a page can hold what a recipe says beside its controls."""
+    return (
+        recipe.steps <= MOST_STEPS
+        and recipe.guidance <= MOST_GUIDANCE
+        and recipe.seed <= MOST_SEED
+        and all(len(text) <= MOST_CHARACTERS for text in (*recipe.prompts, recipe.negative))
+    )
 
 
 def without_maps(recipe: Recipe) -> Recipe:

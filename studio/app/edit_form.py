@@ -9,7 +9,19 @@ import streamlit as st
 
 from ..models import find_models
 from .desk import Desk
-from .draft import Draft, Mode, stands_in, unique_words, visible, words_of
+from .draft import (
+    MOST_CHARACTERS,
+    MOST_GUIDANCE,
+    MOST_SEED,
+    MOST_STEPS,
+    WEIGHTS,
+    Draft,
+    Mode,
+    stands_in,
+    unique_words,
+    visible,
+    words_of,
+)
 from .literal import literal
 
 __all__ = ["KEYS", "draft_so_far", "fill_in", "forget_chips", "settings_form", "words_form"]
@@ -23,7 +35,6 @@ _MODES: dict[Mode, str] = {
     "reweight": "Re-weight",
 }
 _WEIGHED, _AROUND, _WEIGHT_OF = "chips_weights", "chips_around", "weight_of_"
-_LEAST, _MOST = -3.0, 5.0  # weights
 _KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
@@ -41,7 +52,9 @@ def draft_so_far() -> Draft:
 @st.fragment
 def words_form() -> None:
     """What to change. A fragment: what is typed and clicked here draws only this part again."""
-    prompt = st.text_area("Prompt", key=KEYS["prompt"], height=68, max_chars=2000, **_KEPT)
+    prompt = st.text_area(
+        "Prompt", key=KEYS["prompt"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
+    )
     mode: Mode = st.segmented_control(
         "What to do",
         list(_MODES),
@@ -59,10 +72,12 @@ def settings_form(desk: Desk) -> None:
     """How to draw it. A fragment of its own, since it has most of the page's widgets."""
     with st.expander("Seed, steps and more"):
         left, middle, right = st.columns(3)
-        left.number_input("Seed", 0, 2**53 - 1, key=KEYS["seed"], **_KEPT)
-        middle.number_input("Steps", 1, 200, key=KEYS["steps"], **_KEPT)
-        right.number_input("Guidance", 0.0, 30.0, step=0.5, key=KEYS["guidance"], **_KEPT)
-        st.text_input("Not in the picture", key=KEYS["negative"], **_KEPT)
+        left.number_input("Seed", 0, MOST_SEED, key=KEYS["seed"], **_KEPT)
+        middle.number_input("Steps", 1, MOST_STEPS, key=KEYS["steps"], **_KEPT)
+        right.number_input("Guidance", 0.0, MOST_GUIDANCE, step=0.5, key=KEYS["guidance"], **_KEPT)
+        st.text_input(
+            "Not in the picture", key=KEYS["negative"], max_chars=MOST_CHARACTERS, **_KEPT
+        )
         left, right = st.columns(2)
         left.slider("Follow the source's words", 0.0, 1.0, step=0.05, key=KEYS["hold"], **_KEPT)
         right.slider("Follow its layout", 0.0, 1.0, step=0.05, key=KEYS["layout"], **_KEPT)
@@ -93,7 +108,9 @@ def _change(mode: Mode, prompt: str) -> None:
     if mode == "swap":
         _swap(prompt)
     elif mode == "refine":
-        st.text_area("Edited prompt", key=KEYS["refined"], height=68, max_chars=2000, **_KEPT)
+        st.text_area(
+            "Edited prompt", key=KEYS["refined"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
+        )
     _words(mode, prompt, draft_so_far().edited)
 
 
@@ -137,7 +154,7 @@ def _words(mode: Mode, prompt: str, edited: str) -> None:
 def _weight(word: str, at: float) -> float:
     return st.slider(
         f"Weight of {literal(word)}",
-        *(_LEAST, _MOST, min(max(float(at), _LEAST), _MOST), 0.1),
+        *(*WEIGHTS, min(max(float(at), WEIGHTS[0]), WEIGHTS[1]), 0.1),
         key=f"{_WEIGHT_OF}{word}",
     )
 

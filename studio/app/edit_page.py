@@ -80,9 +80,12 @@ def _adopt(desk: Desk) -> None:
     job = desk.journal.find(key)
     if job is None:
         return
-    if "owner" not in st.session_state:
-        st.session_state.owner = job.owner
-    take_over(Recipe.model_validate_json(job.recipe))
+    try:
+        recipe = Recipe.model_validate_json(job.recipe)
+    except ValueError:  # a job of another page
+        return
+    st.session_state.setdefault("owner", job.owner)
+    take_over(recipe)
     st.session_state.job = key
 
 

@@ -33,7 +33,9 @@ def job_panel(desk: Desk, key: str | None) -> None:
         if job.state is State.cancelled:
             st.info("Cancelled before the picture without controls was drawn.")
     else:
-        st.info("The pictures of this run are not in the folder any more. Ask again to draw them anew.")
+        st.info(
+            "The pictures of this run are not in the folder any more. Ask again to draw them anew."
+        )
 
 
 def _nothing_yet() -> None:

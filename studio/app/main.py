@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from ..recipe import Recipe
 from .batch_page import batch_page
-from .compose_page import compose_page
+from .compose_page import compose_page, take_over_composition
 from .desk import open_desk
 from .door import admitted
 from .edit_page import edit_page, take_over
@@ -38,6 +38,8 @@ def main() -> None:
     desk = open_desk(settings)
 
     def use(recipe: Recipe) -> None:
+        if take_over_composition(recipe):
+            st.switch_page(compose)
         take_over(recipe)
         st.switch_page(edit)
 

@@ -63,7 +63,7 @@ class SessionRunner:
         )
         if early:
             plain = [_relative(path, gallery.folder) for path in gallery.save_plain(result)]
-            return early | {"plain": plain, "timings": dict(result.timings)}
+            return early | {"plain": plain, **_said(result)}
         return _summary(result, gallery.save(result), gallery.folder, job.key)
 
 
@@ -99,16 +99,26 @@ def _with_maps(recipe: Recipe, session: Session) -> Recipe:
 
 def _summary(result: Result, paths: tuple[Path, ...], folder: Path, key: str) -> Mapping[str, Any]:
     """What the journal keeps of a run; paths are relative to the folder."""
-    from ..receipt_text import receipt_text
-
     plain = [path.with_name(f"{path.stem}-plain.png") for path in paths[-len(result.plain) :]]
     return {
         "pictures": [_relative(path, folder) for path in paths],
         "plain": [_relative(path, folder) for path in plain] if result.plain else [],
         "maps": _save_maps(result, folder, key),
+        "judge": None if result.verdicts is None else [v.score.text() for v in result.verdicts],
+        "recipe": result.recipe.model_dump(mode="json"),
+        **_said(result),
+    }
+
+
+def _said(result: Result) -> Mapping[str, Any]:
+    """What a run's plain pictures add to: without a source they are what it is held against."""
+    from ..receipt_text import receipt_text
+
+    subject = "the edit" if result.recipe.is_edit else "the controls"
+    return {
         "receipts": [
             {
-                "text": receipt_text(receipt),
+                "text": receipt_text(receipt, subject=subject),
                 "effect": receipt.effect,
                 "changed_inside": receipt.changed_inside,
                 "changed_outside": receipt.changed_outside,
@@ -117,10 +127,8 @@ def _summary(result: Result, paths: tuple[Path, ...], folder: Path, key: str) ->
             }
             for receipt in result.receipts
         ],
-        "judge": None if result.verdicts is None else [v.score.text() for v in result.verdicts],
         "warnings": list(result.warnings),
         "timings": dict(result.timings),
-        "recipe": result.recipe.model_dump(mode="json"),
     }
 
 

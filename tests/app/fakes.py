@@ -62,7 +62,19 @@ class FakeSession:
             return result
         drawn(result)
         steps(recipe.steps, 1)
-        return replace(result, plain=result.images[1:])
+        if recipe.is_edit:
+            return replace(result, plain=result.images[1:])
+        receipts = (self._receipt({}),) * len(result.images)
+        return replace(result, plain=result.images, receipts=receipts)
+
+    def _receipt(self, shift: Mapping[str, float]) -> Any:
+        return SimpleNamespace(  # a Receipt, which would take torch to import
+            changed_inside=40.0,
+            changed_outside=0.5,
+            psnr_outside=41.0,
+            effect="visible",
+            map_shift=shift,
+        )
 
     def _result(self, recipe: Recipe) -> Result:
         height, width = recipe.size or (64, 64)
@@ -75,18 +87,11 @@ class FakeSession:
             for word in spec.words  # type: ignore[union-attr]
         }
         shift = dict.fromkeys(list(maps)[:2], 0.1)
-        receipt = SimpleNamespace(  # a Receipt, which would take torch to import
-            changed_inside=40.0,
-            changed_outside=0.5,
-            psnr_outside=41.0,
-            effect="visible",
-            map_shift=shift,
-        )
         return Result(
             recipe=recipe.model_copy(update={"size": (height, width)}),
             images=tuple(images),
             maps=maps,
-            receipts=(receipt,) * len(recipe.prompts[1:]),  # type: ignore[arg-type]
+            receipts=(self._receipt(shift),) * (len(recipe.prompts) - 1 if recipe.is_edit else 0),
             warnings=("seen <i>in</i> *passing*",) if recipe.negative else (),
             timings={"load": 0.0, "generate": 0.1},
             made={"scheduler": "DDIMScheduler"},

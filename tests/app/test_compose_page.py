@@ -42,7 +42,7 @@ def test_drafts_become_recipes() -> None:
     ("draft", "message"),
     [
         ({"prompt": "a cat"}, "1 came; to keep things apart, choose two or more"),
-        ({"prompt": "snow", "apart": False}, "no things that were found"),
+        ({"prompt": "snow", "apart": False}, "none were found in the prompt"),
         ({"apart": False, "kept": False}, "none is chosen"),
         ({"concepts": ("cat", "fox"), "prompt": "a cat"}, "'fox' is not in the prompt"),
     ],
@@ -68,6 +68,9 @@ def test_the_example_is_one_click_away(
     at.run()
     assert not at.exception
     assert starts() == ["worker", ["a red cat and a dog on grass"]]
+    said = [text.value for text in at.text]
+    assert "the same prompt without controls" in said
+    assert any(text.startswith("The controls changed") for text in said)
     recipe = Recipe.model_validate_json(at.code[0].value)
     assert [spec.control for spec in recipe.controls][:2] == ["segregate", "retain"]
 
@@ -82,3 +85,58 @@ def test_a_part_has_a_box_and_words(page: Callable[..., AppTest]) -> None:
     at.text_input(key="compose_part_0").set_value(" ").run()
     next(button for button in at.button if button.label == "Compose").click().run()
     assert "none is chosen" in at.error[0].value
+
+
+def test_drafts_are_read_back_from_their_recipes() -> None:
+    parts = ((BOX, "snow"), ((0.35, 0.05, 1.0, 0.6), "a bear"))
+    for draft in (
+        ComposeDraft(),
+        ComposeDraft(apart=False, phrases=True, strength=7.0, size=(64, 96)),
+        ComposeDraft(kept=False, excited=True, bound=True, parts=parts, base=0.4, negative="x"),
+        ComposeDraft(concepts=("grass", "dog"), seed=9, steps=7, guidance=2.5, model="other"),
+    ):
+        found = ComposeDraft.of(draft.recipe())
+        assert found is not None
+        assert found.recipe() == draft.recipe()
+    recipe = ComposeDraft(parts=parts).recipe()
+    for other in (
+        recipe.model_copy(update={"controls": ()}),
+        recipe.model_copy(update={"steps": 201}),
+        ComposeDraft(strength=201.0).recipe(),
+        ComposeDraft(parts=(((0.333, 0.0, 1.0, 1.0), "snow"),)).recipe(),
+        ComposeDraft(parts=((BOX, "snow"),) * 5).recipe(),
+    ):
+        assert ComposeDraft.of(other) is None
+
+
+def test_a_page_opened_again_shows_the_job_and_its_recipe(
+    page: Callable[..., AppTest], out: Path
+) -> None:
+    recipe = ComposeDraft(
+        prompt="a frog and a bear", excited=True, parts=((BOX, "snow"),), steps=3
+    ).recipe()
+    options = {"plain": True, "maps": True}
+    job = Journal(out).submit(recipe.model_dump(mode="json"), options, "ann")
+    at = page("compose", job=job.key)
+    assert not at.exception
+    assert at.text_area(key="compose_prompt").value == "a frog and a bear"
+    assert at.toggle(key="compose_excited").value
+    assert at.text_input(key="compose_part_0").value == "snow"
+    assert at.session_state["owner"] == "ann"
+    at.button(key="compose_go").click().run()
+    assert at.session_state["compose_job"] == job.key
+
+
+def test_chips_are_the_things_of_the_prompt_until_others_are_chosen(
+    page: Callable[..., AppTest],
+) -> None:
+    at = page("compose")
+    at.text_area(key="compose_prompt").set_value("a frog and a bear in the snow").run()
+    chips = at.pills(key="compose_concepts")
+    assert list(chips.value) == ["frog", "bear"]
+    chips.set_value(["snow", "bear"]).run()
+    at.toggle(key="compose_excited").set_value(True).run()
+    assert set(at.pills(key="compose_concepts").value) == {"snow", "bear"}
+    at.pills(key="compose_concepts").set_value([]).run()
+    assert any("these count" in caption.value for caption in at.caption)
+    assert not at.exception

@@ -189,6 +189,21 @@ def test_a_recipe_that_the_form_cannot_show_runs_as_it_is(page: Page, out: Path)
     assert _button(at, "Edit")
 
 
+@pytest.mark.parametrize(
+    "more", [{"steps": 500}, {"guidance": 80.0}, {"seed": 2**60}, {"negative": "x" * 3000}]
+)
+def test_what_no_field_can_hold_is_kept_as_it_is(more: dict[str, Any], page: Page) -> None:
+    """From a dropped PNG, say: the fields would refuse it, or change it without a word."""
+    recipe = Draft().recipe().model_copy(update=more)
+    assert Draft.of(recipe) is None
+    at = page("edit")
+    at.session_state["recipe_as_it_is"] = recipe
+    at.run()
+    assert not at.exception
+    assert "more than the form can show" in _shown(at)
+    assert Draft.of(Draft(weights={"dog": 7.0}).recipe()) is None
+
+
 def _fill(out: Path, count: int) -> Gallery:
     gallery = Gallery(out)
     for i in range(count):
