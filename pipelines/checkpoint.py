@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_folder", "check_weights", "tensor_names"]
+__all__ = ["check_fit", "check_folder", "check_weights", "tensor_names"]
 
 MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors format itself
+_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 16),
+    **dict.fromkeys(("I8", "U8", "BOOL"), 8),
+    **dict.fromkeys(("F8_E4M3", "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
 
 
 def check_folder(folder: Path) -> None:
@@ -75,9 +86,16 @@ def check_weights(path: Path) -> None:
         raise ValueError(f"model: {path} ends within its header; download the file again")
     try:
         tensors = json.loads(header)
-        ends = [entry["data_offsets"][1] for key, entry in tensors.items() if key != "__metadata__"]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        tensors.pop("__metadata__", None)
+        ends = [entry["data_offsets"][1] for entry in tensors.values()]
+        odd = next((name for name, entry in tensors.items() if not _is_whole(entry)), None)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         raise ValueError(f"model: {path} has a safetensors header that cannot be read") from None
+    if odd is not None:
+        raise ValueError(
+            f"model: {path} says of {odd!r:.80} that it is {tensors[odd]['dtype']!r:.20} of shape "
+            f"{tensors[odd]['shape']!r:.80}, which does not fit its bytes; it is damaged"
+        )
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise ValueError(
@@ -85,11 +103,50 @@ def check_weights(path: Path) -> None:
         )
 
 
+def check_fit(folder: Path, components: Mapping[str, Any]) -> None:
+    """Raise ValueError where the weights that were loaded are those of something else.
+
+    The libraries only warn of it, and leave out or make up what they do not find.
+    """
+    for name, component in components.items():
+        wanted = {_end(key) for key in component.state_dict()} if _has_weights(component) else set()
+        files = (folder / name).glob("*.safetensors")
+        given = {_end(key) for file in files for key in tensor_names(file)}
+        known = len(wanted & given)
+        lacking = [key for key, value in _parameters(component) if value.is_meta]
+        if lacking or (wanted and 2 * known < len(wanted)):
+            example = lacking[0] if lacking else sorted(wanted - given)[0]
+            raise ValueError(
+                f"model: the weights in {folder / name} are not those of a "
+                f"{type(component).__name__}: {example!r:.80} is not among them"
+            )
+
+
 def tensor_names(path: Path) -> tuple[str, ...]:
     """Names of the tensors of a file that `check_weights` found whole."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         return tuple(name for name in json.loads(file.read(length)) if name != "__metadata__")
+
+
+def _is_whole(entry: dict[str, Any]) -> bool:
+    """Whether a tensor of such type and shape has so many bytes."""
+    bits = _BITS.get(entry["dtype"])
+    start, end = entry["data_offsets"]
+    return bits is not None and 8 * (end - start) == bits * prod(entry["shape"])
+
+
+def _has_weights(component: Any) -> bool:
+    return hasattr(component, "state_dict") and hasattr(component, "named_parameters")
+
+
+def _parameters(component: Any) -> Iterable[tuple[str, Any]]:
+    return component.named_parameters() if _has_weights(component) else ()
+
+
+def _end(name: str) -> str:
+    """The last two parts; versions of a library differ in the first ones."""
+    return ".".join(name.split(".")[-2:])
 
 
 def _is_stock(library: Any) -> bool:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoint import check_folder
+from .checkpoint import check_fit, check_folder
 from .download import download
 from .single_file import load_single_file
 
@@ -22,6 +22,7 @@ __all__ = ["EMBEDDED", "load", "resolve"]
 EMBEDDED: tuple[str, ...] = ("emoji-sd",)
 """Models that are part of the package."""
 
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
@@ -85,9 +86,23 @@ def load(
         dtype = torch.bfloat16 if place.type == "cuda" else torch.float32
     with _without_bars():
         if path.is_dir():
-            pipe = DiffusionPipeline.from_pretrained(
-                path, dtype=dtype, local_files_only=True, use_safetensors=True
-            )
+            try:
+                pipe = DiffusionPipeline.from_pretrained(
+                    path, dtype=dtype, local_files_only=True, use_safetensors=True
+                )
+            except (
+                OSError,
+                ValueError,
+                KeyError,
+                TypeError,
+                AttributeError,
+                RuntimeError,
+            ) as error:
+                said = " ".join(str(error).split())[:300]
+                if "memory" in said:
+                    raise
+                raise ValueError(f"model: {path} does not load: {said}") from error
+            check_fit(path, pipe.components)
         else:
             pipe = load_single_file(path, dtype, allow_download=allow_download)
     pipe.set_progress_bar_config(disable=True)
