@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -94,6 +95,19 @@ def test_bad_usage(
     assert done.exit_code == 2, done.output
     assert said in " ".join(done.stderr.split())
     assert not list(tmp_path.rglob("*.png"))
+
+
+def test_too_little_room_is_the_environment_s_fault(
+    batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4."""
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=-1))
+        done = batch(_manifest(tmp_path, EDIT))
+    assert done.exit_code == 3
+    assert "MiB are free on its disk; expected" in " ".join(done.stderr.split())
+    assert batch(tmp_path / "m.jsonl").exit_code == 0
 
 
 def test_stdin_and_going_on(batch: Any, tmp_path: Path) -> None:

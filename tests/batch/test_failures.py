@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ import torch
 
 from attention_studio import Session
 from attention_studio.batch.decoding import sound_decoding
+from attention_studio.batch.interrupts import stop_when_asked
 from attention_studio.batch.journal import BatchJournal
+from attention_studio.batch.ladder import climb_down
 from attention_studio.batch.run import run_batch
 from attention_studio.stored import read_stored
 
@@ -103,6 +107,30 @@ def test_latents_that_are_no_numbers(make_batch: MakeBatch, warm: Session, broke
     assert "no longer numbers" in (batch.out / "quarantine.jsonl").read_text()
 
 
+@pytest.mark.parametrize(
+    ("at", "value"), [(1, torch.inf), (2, torch.nan), (5, -torch.inf), (8, torch.nan)]
+)
+def test_whatever_step_the_numbers_are_lost_in(
+    make_batch: MakeBatch, warm: Session, broken: Any, at: int, value: float
+) -> None:
+    """R6: caught within that step, and never a picture."""
+    calls: list[int] = []
+
+    def poison(sample: torch.Tensor) -> None:
+        calls.append(1)
+        if len(calls) == at:
+            sample.view(-1)[at % sample.numel()] = value
+
+    broken(poison)
+    batch = make_batch(FOUR[:1], steps=8)
+    found = run_batch(batch, session=warm)
+    stored = batch.out / "pictures/0000/0/picture.png"
+    assert (found.counts.done, len(calls)) == (1, at + 8)  # stopped, then drawn anew
+    clean = make_batch(FOUR[:1], steps=8, out="clean")
+    run_batch(clean, session=warm)
+    assert stored.read_bytes() == (clean.out / "pictures/0000/0/picture.png").read_bytes()
+
+
 def test_a_decoder_that_overflows_gets_one_try_in_float32(warm: Session) -> None:
     vae = warm.pipe.vae
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -178,6 +206,76 @@ def test_memory_for_nothing_fails_this_call_only(
     assert not warm.pipe.vae.use_tiling and not warm.pipe.vae.use_slicing
     error = next(BatchJournal(batch.out).items(state="failed")).error
     assert error is not None and "out of memory" in error
+
+
+def test_the_ladder_has_five_steps_and_is_climbed_up_again() -> None:
+    """R5: each call begins at the top, and leaves the pipeline as it was."""
+    done: list[str] = []
+    vae = SimpleNamespace(
+        use_slicing=False,
+        use_tiling=False,
+        enable_slicing=lambda: setattr(vae, "use_slicing", True),
+        enable_tiling=lambda: setattr(vae, "use_tiling", True),
+    )
+    pipe = SimpleNamespace(
+        vae=vae,
+        device="cuda:0",
+        enable_model_cpu_offload=lambda device: done.append(f"model offload on {device}"),
+        enable_sequential_cpu_offload=lambda device: done.append(f"layer offload on {device}"),
+        remove_all_hooks=lambda: done.append("hooks off"),
+        to=lambda device: done.append(f"back to {device}"),
+    )
+    seen: list[tuple[int, bool]] = []
+
+    def draw(items: Sequence[int]) -> Sequence[int]:
+        seen.append((len(items), vae.use_tiling))
+        raise torch.OutOfMemoryError("CUDA out of memory (said by a test)")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        climb_down(range(4), pipe, draw)
+    assert seen == [(4, False), (2, False), (1, False), (1, True), (1, True), (1, True)]
+    assert done == [
+        "model offload on cuda:0",
+        "layer offload on cuda:0",
+        *("hooks off", "back to cuda:0") * 2,
+    ]
+    assert not vae.use_tiling and not vae.use_slicing
+    found, steps = climb_down(range(4), pipe, lambda items: items)
+    assert (found, steps) == ([0, 1, 2, 3], ())
+
+
+def test_stopping_at_once_gives_everything_back(
+    make_batch: MakeBatch, warm: Session, broken: Any
+) -> None:
+    """R8: a second Ctrl-C, in the midst of a step."""
+    steps: list[int] = []
+
+    def step(_: torch.Tensor) -> None:
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    calm = make_batch(FOUR[:2], steps=2, out="calm")
+    run_batch(calm, session=warm)
+    broken(step)
+    batch = make_batch(FOUR[:2], steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_batch(batch, session=warm)
+    assert not BatchJournal(batch.out).one("SELECT 1 FROM calls WHERE state = 'running'")
+    assert not (batch.out / ".parts").exists()
+    assert run_batch(batch, session=warm).drawn == 1
+    assert tree(batch.out / "pictures") == tree(calm.out / "pictures")
+
+
+def test_ctrl_c_once_asks_and_twice_ends(capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), stop_when_asked() as stop:
+        assert not stop()
+        signal.raise_signal(signal.SIGINT)
+        assert stop()
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "once more stops at once" in capsys.readouterr().err
 
 
 def test_stopping_takes_effect_within_a_step(

@@ -7,7 +7,6 @@ import json
 import tarfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,9 +95,13 @@ def test_a_finished_batch_is_not_drawn_again(
     assert (batch.out / "report.html").stat().st_mtime_ns == stamp
 
 
-def test_ten_thousand_finished_rows_take_no_time(make_batch: MakeBatch, tiny_sd: Path) -> None:
-    """R2, without a session: there is nothing to load one for."""
+def test_ten_thousand_finished_rows_take_no_time(
+    make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R2: no model is loaded, no call is made."""
     from time import monotonic
+
+    from attention_studio import session
 
     batch = make_batch({"prompt": f"cat {i}"} for i in range(10_000))
     stopped = run_batch(batch, stop=lambda: True)
@@ -108,6 +111,11 @@ def test_ten_thousand_finished_rows_take_no_time(make_batch: MakeBatch, tiny_sd:
         journal.change("UPDATE items SET state = 'done', pictures = 1")
         journal.change("UPDATE calls SET state = 'done'")
     journal.close()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a session was made")
+
+    monkeypatch.setattr(session, "Session", refuse)
     run_batch(batch)  # writes the report
     start = monotonic()
     found = run_batch(batch)
