@@ -25,7 +25,7 @@ from .work import LEASE_S, MakeRunner, work
 __all__ = ["Worker", "start_worker"]
 
 _WATCH_S = 0.25
-_NICE = 10
+_NICE = 5  # a quarter of a core that another program wants whole
 _ENOUGH = "enough"
 
 
