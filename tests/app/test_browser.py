@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -301,6 +302,15 @@ def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> 
     page.wait_for_timeout(500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.close()
+
+
+def test_it_listens_on_this_machine_only(app: App) -> None:
+    """By the sockets that the app's processes really hold open."""
+    heard = []
+    for process in psutil.Process().children(recursive=True):
+        heard += [c.laddr for c in process.net_connections("inet") if c.status == "LISTEN"]
+    assert app.address.rsplit(":", 1)[1] in [str(place.port) for place in heard]
+    assert {place.ip for place in heard} <= {"127.0.0.1", "::1"}
 
 
 def test_nothing_was_asked_of_other_machines(app: App) -> None:
