@@ -29,33 +29,39 @@ def batch_page(desk: Desk) -> None:
     _adopt(desk)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
-        draft = _form(desk)
-        plan, start = st.columns(2)
-        if plan.button("Plan", width="stretch", key="batch_plan_go"):
-            _ask(desk, draft, PLAN, _PLAN)
-        if start.button("Start", type="primary", width="stretch", key="batch_go"):
-            _ask(desk, draft, DRAW, _DRAW)
+        _asking(desk)
     with outcome:
-        _outcome(desk, draft)
+        _outcome(desk)
 
 
-def _outcome(desk: Desk, draft: BatchDraft) -> None:
+@st.fragment
+def _asking(desk: Desk) -> None:
+    """A fragment: what is typed here draws only this part of the page again."""
+    _form(desk)
+    plan, start = st.columns(2)
+    if plan.button("Plan", width="stretch", key="batch_plan_go"):
+        _ask(desk, PLAN, _PLAN)
+    if start.button("Start", type="primary", width="stretch", key="batch_go"):
+        _ask(desk, DRAW, _DRAW)
+
+
+def _outcome(desk: Desk) -> None:
     plan, drawn = st.session_state.get(_PLAN), st.session_state.get(_DRAW)
     if plan is None and drawn is None:
         with st.container(border=True, key="caption_batch"):
             st.markdown("**The plan, then each row and its pictures appear here.**")
             st.markdown("The example is ready: press *Plan* or *Start*.")
     if plan is not None:
-        plan_panel(desk, plan, changed=plan != _key(draft, PLAN))
+        plan_panel(desk, plan, changed=plan != _key(PLAN))
     if drawn is not None:
         st.query_params["batch"] = drawn
         batch_panel(desk, drawn, lambda: _again(desk, drawn))
 
 
-def _ask(desk: Desk, draft: BatchDraft, what: Mapping[str, Any], where: str) -> None:
+def _ask(desk: Desk, what: Mapping[str, Any], where: str) -> None:
     """Submit it and show its job, or say what is wrong; the form keeps what was typed."""
     try:
-        asked = draft.job()
+        asked = _draft().job()
         asked.write(desk.settings.out)
         job = _submit(desk, asked.recipe, what)
     except (ValueError, OSError) as error:
@@ -64,6 +70,7 @@ def _ask(desk: Desk, draft: BatchDraft, what: Mapping[str, Any], where: str) -> 
     st.session_state[where] = job.key
     if what is DRAW:
         st.session_state.pop(_PLAN, None)
+    st.rerun()
 
 
 def _submit(
@@ -86,9 +93,14 @@ def _again(desk: Desk, key: str) -> None:
         _submit(desk, asked.recipe, DRAW, afresh=True)
 
 
-def _key(draft: BatchDraft, what: Mapping[str, Any]) -> str | None:
+def _draft() -> BatchDraft:
+    """What the form says."""
+    return BatchDraft(**{name: st.session_state[state] for name, state in _KEYS.items()})
+
+
+def _key(what: Mapping[str, Any]) -> str | None:
     try:
-        return job_key(draft.job().recipe, what)
+        return job_key(_draft().job().recipe, what)
     except ValueError:
         return None
 
@@ -111,7 +123,7 @@ def _adopt(desk: Desk) -> None:
         st.session_state[state] = getattr(draft, name)
 
 
-def _form(desk: Desk) -> BatchDraft:
+def _form(desk: Desk) -> None:
     for name, state in _KEYS.items():
         st.session_state.setdefault(state, getattr(_EXAMPLE, name))
     st.segmented_control(
@@ -147,7 +159,6 @@ def _form(desk: Desk) -> BatchDraft:
         names = [model.name for model in find_models(desk.settings.models)]
         names = list(dict.fromkeys([*names, st.session_state[_KEYS["model"]]]))
         st.selectbox("Model", names, key=_KEYS["model"], **_KEPT)
-    return BatchDraft(**{name: st.session_state[state] for name, state in _KEYS.items()})
 
 
 _EXAMPLE = BatchDraft()
