@@ -33,7 +33,11 @@ def gallery_page(desk: Desk, use: Callable[[Recipe], None]) -> None:
     page = st.session_state.gallery_page
     found = desk.gallery.newest(_PAGE + 1, page * _PAGE, text.strip() or None)
     if not found:
-        st.info("No picture yet." if not text else "No prompt contains that.")
+        st.info(
+            "No picture yet: what you draw appears here."
+            if not text
+            else "No prompt contains that."
+        )
     with st.grid(columns="auto", min_column_width=150, gap="small"):
         for entry in found[:_PAGE]:
             _thumb(desk, entry, use)
@@ -43,11 +47,13 @@ def gallery_page(desk: Desk, use: Callable[[Recipe], None]) -> None:
 def _thumb(desk: Desk, entry: Entry, use: Callable[[Recipe], None]) -> None:
     name = entry.path.relative_to(desk.settings.out).as_posix()
     with st.container(key=f"thumb_{name}", gap="xsmall"):
-        st.image(
-            _small(str(entry.path), entry.path.stat().st_mtime_ns),
-            width="stretch",
-            alt=entry.prompt or "(empty prompt)",
-        )
+        try:
+            picture = _small(str(entry.path), entry.path.stat().st_mtime_ns)
+        except (ValueError, OSError):
+            st.caption("This file cannot be read any more.")
+            st.text(name)
+            return
+        st.image(picture, width="stretch", alt=entry.prompt or "(empty prompt)")
         st.text(entry.prompt or "(empty prompt)")
         if st.button("Open", key=f"open_{name}", width="stretch"):
             _details(desk, entry, use)
@@ -55,12 +61,17 @@ def _thumb(desk: Desk, entry: Entry, use: Callable[[Recipe], None]) -> None:
 
 @st.dialog("Picture", width="medium")
 def _details(desk: Desk, entry: Entry, use: Callable[[Recipe], None]) -> None:
-    st.image(shown(open_picture(entry.path)), width=384, alt=entry.prompt or "(empty prompt)")
+    try:
+        picture, stored = shown(open_picture(entry.path)), desk.gallery.recipe_of(entry.path)
+    except (ValueError, OSError) as error:
+        st.error(literal(str(error)))
+        return
+    st.image(picture, width=384, alt=entry.prompt or "(empty prompt)")
     st.text(entry.prompt or "(empty prompt)")
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
     height, width = entry.size
     st.caption(f"{entry.role} · seed {entry.seed} · {width} × {height} px · {made}")
-    _recipe(desk.gallery.recipe_of(entry.path), use, "dialog")
+    _recipe(stored, use, "dialog")
     st.download_button(
         "Download PNG", entry.path.read_bytes(), entry.path.name, "image/png", on_click="ignore"
     )

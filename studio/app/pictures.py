@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .. import picture_file
+
 __all__ = ["data_url", "heat", "open_picture", "read_maps", "shown"]
 
 _LEAST_PX, _MOST_PX = 384, 1024  # the longer side
@@ -24,9 +26,8 @@ _CIVIDIS = (
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture of the gallery, which the studio wrote itself."""
-    with Image.open(path) as file:
-        return file.convert("RGB")
+    """A picture of the gallery; ValueError for what somebody has put in its place."""
+    return picture_file.open_picture(path).image()
 
 
 def shown(image: Image.Image, least_px: int = _LEAST_PX, most_px: int = _MOST_PX) -> bytes:

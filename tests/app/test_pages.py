@@ -18,6 +18,7 @@ from attention_studio.gallery import Gallery
 from attention_studio.jobs import Journal, State
 from attention_studio.recipe import Recipe
 
+from ..studio.test_stored import HOSTILE as STORED
 from .fakes import SLOW_SEED, drawn
 
 Page = Callable[..., AppTest]
@@ -214,7 +215,7 @@ def _fill(out: Path, count: int) -> Gallery:
 
 def test_the_gallery_pages_and_finds(page: Page, out: Path) -> None:
     at = page("gallery")
-    assert "No picture yet." in _shown(at)
+    assert "No picture yet" in _shown(at)
     _fill(out, 26)
     at.run()
     assert len([b for b in at.button if b.label == "Open"]) == 24
@@ -249,6 +250,27 @@ def test_a_dropped_png_gives_its_recipe_back(page: Page, out: Path, tmp_path: Pa
     at.file_uploader[0].upload("no.png", b"<html>not a picture", "image/png").run()
     assert not at.exception
     assert len(at.error) == 1
+
+
+def test_hostile_pngs_are_refused_in_one_sentence(page: Page) -> None:
+    at = page("gallery")
+    for name in ("too many pixels", "a text that unpacks to 10 MB", "deep JSON", "a million parts"):
+        data, says = STORED[name][0](), STORED[name][1]
+        at.file_uploader[0].upload("<b>.png", data, "image/png").run()
+        assert not at.exception
+        (error,) = at.error
+        assert says in error.value.replace("\\", "").replace("\u2060", "")
+
+
+def test_files_put_in_the_place_of_pictures_leave_the_gallery_whole(page: Page, out: Path) -> None:
+    _fill(out, 3)
+    paths = sorted(out.rglob("*.png"))
+    paths[0].write_bytes(b"<html>")
+    paths[1].write_bytes(STORED["too many pixels"][0]())
+    at = page("gallery")
+    assert not at.exception
+    assert _shown(at).count("cannot be read any more") == 2
+    assert len([b for b in at.button if b.label == "Open"]) == 1
 
 
 def test_the_models_page(page: Page) -> None:
