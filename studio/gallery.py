@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import mkstemp
@@ -201,13 +202,16 @@ def png_texts(
 
 def versions() -> dict[str, str]:
     """Of this project and the libraries that draw."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+@lru_cache(maxsize=16)
+def _version(name: str) -> str:
+    """Read once: parsing a distribution's metadata takes longer than writing a small picture."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _role(recipe: Recipe, index: int) -> str:
