@@ -64,7 +64,7 @@ def main() -> None:
                 page = browser.new_page(color_scheme=theme)
                 page.set_default_timeout(PATIENCE_S * 1000)
                 shoot = partial(take, page, theme)
-                page.goto(f"{address}/edit?job={edit}")
+                page.goto(f"{address}/?job={edit}")
                 page.get_by_role("img", name="Plain").first.wait_for()
                 shoot("edit")
                 page.get_by_role("tab", name="Word maps").click()

@@ -124,11 +124,18 @@ def _set_numbers(page: Any, **numbers: int) -> None:
 
 
 def _wait_for_state(app: App, state: State, count: int) -> None:
-    journal, end = Journal(app.folder), time.monotonic() + PATIENCE_MS / 1000
-    while journal.counts()[state] < count:
-        assert time.monotonic() < end, journal.counts()
+    end = time.monotonic() + PATIENCE_MS / 1000
+    while _count(app, state) < count:
+        assert time.monotonic() < end, f"there are {_count(app, state)} {state} jobs"
         time.sleep(0.05)
-    journal.close()
+
+
+def _count(app: App, state: State) -> int:
+    journal = Journal(app.folder)
+    try:
+        return journal.counts()[state]
+    finally:
+        journal.close()
 
 
 def test_from_opening_to_an_edit_in_one_click_and_the_slider(app: App) -> None:
@@ -169,28 +176,39 @@ def test_two_tabs_have_one_worker_and_one_job(app: App) -> None:
     for tab in tabs:
         _edit(tab).click()
     for tab in tabs:
+        tab.get_by_text("of 60", exact=False).first.wait_for()  # both watch it before it ends
+    assert _count(app, State.running) == 1
+    for tab in tabs:
         tab.get_by_role("slider", name="Compare Source and Edit").wait_for(state="attached")
+        tab.get_by_role("img", name="Plain").first.wait_for()
         tab.close()
     assert len(app.starts()) == before + 1
     assert app.starts().count("worker") == 1
 
 
 def test_reload_then_cancel(app: App) -> None:
+    from playwright.sync_api import expect
+
     page = app.open()
     _edit(page).wait_for()
     _set_numbers(page, Seed=SLOW_SEED, Steps=199)
-    before = len(app.starts())
+    before, cancelled = len(app.starts()), _count(app, State.cancelled)
     _edit(page).click()
     page.get_by_text("Step ", exact=False).first.wait_for()
     page.get_by_role("img", name="The pictures so far").wait_for()
     page.reload()
     page.get_by_text("of 398", exact=False).first.wait_for()
-    chips = page.get_by_role("button", name="grass")  # widgets go on working meanwhile
-    chips.first.click()
+    assert _count(app, State.running) == 1
+    expect(page.get_by_label("Seed", exact=True)).to_have_value(str(SLOW_SEED))
+    page.locator(".st-key-draft_word button", has_text="grass").click()  # widgets go on working
+    page.get_by_test_id("stText").get_by_text("a cat on dog", exact=True).wait_for()
+    step = page.get_by_text("of 398", exact=False).first
+    said = step.inner_text()
+    expect(step).not_to_have_text(said)  # and so does the job, as the page shows
     page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("Cancelled", exact=False).first.wait_for()
+    page.get_by_text("Cancelled.", exact=True).wait_for()
     assert len(app.starts()) == before + 1
-    _wait_for_state(app, State.cancelled, 1)
+    assert (_count(app, State.running), _count(app, State.cancelled)) == (0, cancelled + 1)
     page.close()
 
 
@@ -208,11 +226,14 @@ def test_a_dropped_png_fills_the_form(app: App, tmp_path: Path) -> None:
     expect(page.get_by_label("becomes")).to_have_value("frog")
     _edit(page).click()
     page.get_by_role("tab", name="Compare").wait_for()
-    made = [p for p in app.folder.rglob("*.png") if recipe.digest not in p.name]
-    page.get_by_role("img", name="Edit").first.wait_for()
-    newest = max(made, key=lambda p: (p.stat().st_mtime_ns, "plain" not in p.name))
-    with Image.open(newest) as now, Image.open(path) as then:
+    page.get_by_role("img", name="Plain").first.wait_for()
+    made = [p for p in app.folder.rglob("*frog-at-night*.png") if "plain" not in p.name]
+    assert len(made) == 1
+    with Image.open(made[0]) as now, Image.open(path) as then:
         assert now.tobytes() == then.tobytes()
+    again = Gallery(app.folder).recipe_of(made[0]).recipe
+    assert again is not None
+    assert (again.prompts, again.seed, again.steps) == (recipe.prompts, 5, 3)
 
     page.goto(f"{app.address}/gallery")
     page.get_by_role("button", name="Open").first.click()
@@ -245,10 +266,29 @@ def test_what_people_type_appears_as_they_typed_it(app: App) -> None:
     page.get_by_label("Not in the picture").press("Enter")
     _edit(page).click()
     alert = page.get_by_role("alert")
-    alert.first.wait_for()
+    alert.filter(has_text="failure").first.wait_for()
     said = "".join(_bare(alert.all_text_contents()))
     assert "<b>no</b> *failure*" in said
     assert "<img src=x onerror=" in said
+    page.get_by_label("Not in the picture").fill("")
+    page.get_by_label("Not in the picture").press("Enter")
+    _edit(page).click()
+    page.get_by_role("img", name="Plain").first.wait_for()
+    below = page.locator("[class*=st-key-caption_] [data-testid=stText]").all_text_contents()
+    assert everything in below  # below the source
+    page.get_by_role("tab", name="Word maps").click()
+    maps = page.locator("[class*=st-key-word_] button")
+    maps.first.wait_for()
+    assert {"script", "bold", "<", "`"} <= set(_bare(maps.all_text_contents()))  # the first 32
+    assert page.evaluate("window.hacked") is None
+    page.close()
+
+    page = app.open("/compose")
+    page.get_by_label("Prompt", exact=True).fill(everything)
+    page.get_by_label("Prompt", exact=True).press("Control+Enter")
+    chips = page.locator(".st-key-compose_concepts button")
+    chips.filter(has_text="script").first.wait_for()
+    assert {"script", "bold", "frac", "猫", "$"} <= set(_bare(chips.all_text_contents()))
     assert page.evaluate("window.hacked") is None
     page.close()
 
@@ -258,11 +298,40 @@ def _bare(texts: list[str]) -> list[str]:
     return [text.replace("\u2060", "").strip() for text in texts]
 
 
-def test_a_narrow_screen_scrolls_only_down(app: App) -> None:
-    page = app.open()
+def test_a_composition_survives_a_reload_and_comes_back_from_the_gallery(app: App) -> None:
+    from playwright.sync_api import expect
+
+    page = app.open("/compose")
+    field = page.get_by_label("Prompt", exact=True)
+    field.fill("a frog and a bear on grass")
+    field.press("Control+Enter")
+    page.locator(".st-key-compose_concepts button", has_text="bear").wait_for()
+    page.get_by_role("button", name="Compose", exact=True).click()
+    for name in ("Picture", "Plain"):
+        page.get_by_role("img", name=name).first.wait_for()
+    page.get_by_text("the same prompt without controls").wait_for()
+    page.reload()
+    page.get_by_role("img", name="Plain").first.wait_for()
+    expect(field).to_have_value("a frog and a bear on grass")
+    page.get_by_role("tab", name="Receipt").click()
+    page.get_by_text("The controls changed", exact=False).wait_for()
+    page.goto(f"{app.address}/gallery")
+    page.get_by_role("button", name="Open").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Use this recipe").click()
+    page.get_by_role("button", name="Compose", exact=True).wait_for()
+    expect(field).to_have_value("a frog and a bear on grass")
+    page.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/compose", "/batch", "/gallery", "/models"])
+def test_a_narrow_screen_scrolls_only_down(app: App, path: str) -> None:
+    page = app.open(path)
     page.set_viewport_size({"width": 390, "height": 844})
-    _edit(page).click()
-    page.get_by_role("tab", name="Compare").wait_for()
+    if path == "/":
+        _edit(page).click()
+        page.get_by_role("tab", name="Compare").wait_for()
+    else:
+        page.get_by_text(_LAST[path]).last.wait_for()
     for _ in range(20):
         width = page.evaluate("document.documentElement.scrollWidth")
         if width <= 390:
@@ -270,6 +339,14 @@ def test_a_narrow_screen_scrolls_only_down(app: App) -> None:
         page.wait_for_timeout(250)
     assert width <= 390
     page.close()
+
+
+_LAST = {  # what a page shows last
+    "/compose": "The example is ready",
+    "/batch": "The example is ready",
+    "/gallery": "Open",
+    "/models": "What goes together",
+}
 
 
 def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> None:
@@ -290,9 +367,10 @@ def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> 
     page.reload()
     expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
     expect(page.locator("[data-testid=stImage] img")).to_have_count(1)
+    cancelled = _count(app, State.cancelled)
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("rows done", exact=False).wait_for()
-    _wait_for_state(app, State.cancelled, 1)
+    _wait_for_state(app, State.cancelled, cancelled + 1)
     page.get_by_text("line 4: it is not valid JSON").wait_for()
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("3 of 3 rows done").wait_for()
