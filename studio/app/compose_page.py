@@ -26,7 +26,11 @@ _COUNT = "compose_parts"
 _EXAMPLE = ComposeDraft()
 _SWITCHES = (
     ("apart", "Keep them apart", "No two things are looked for in the same place (A-STAR)."),
-    ("kept", "Keep each in its place", "A thing that has begun to form stays where it is (A-STAR)."),
+    (
+        "kept",
+        "Keep each in its place",
+        "A thing that has begun to form stays where it is (A-STAR).",
+    ),
     (
         "excited",
         "Help what is missing",

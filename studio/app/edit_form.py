@@ -74,13 +74,24 @@ def settings_form(desk: Desk) -> None:
         left, middle, right = st.columns(3)
         left.number_input("Seed", 0, MOST_SEED, key=KEYS["seed"], **_KEPT)
         middle.number_input("Steps", 1, MOST_STEPS, key=KEYS["steps"], **_KEPT)
-        right.number_input("Guidance", 0.0, MOST_GUIDANCE, step=0.5, key=KEYS["guidance"], **_KEPT)
+        right.number_input(
+            "Guidance",
+            *(0.0, MOST_GUIDANCE),
+            step=0.5,
+            key=KEYS["guidance"],
+            help="How closely the picture keeps to the prompt.",
+            **_KEPT,
+        )
         st.text_input(
             "Not in the picture", key=KEYS["negative"], max_chars=MOST_CHARACTERS, **_KEPT
         )
         left, right = st.columns(2)
-        left.slider("Follow the source's words", 0.0, 1.0, step=0.05, key=KEYS["hold"], **_KEPT)
-        right.slider("Follow its layout", 0.0, 1.0, step=0.05, key=KEYS["layout"], **_KEPT)
+        for side, name, label, said in (
+            (left, "hold", "Follow the source's words", "looks for words where the source did"),
+            (right, "layout", "Follow the source's layout", "is laid out as the source is"),
+        ):
+            said = f"The part of the steps in which the edit {said}."
+            side.slider(label, 0.0, 1.0, step=0.05, key=KEYS[name], help=said, **_KEPT)
         names = [model.name for model in find_models(desk.settings.models)]
         names = list(dict.fromkeys([*names, st.session_state[KEYS["model"]]]))
         st.selectbox("Model", names, format_func=str, key=KEYS["model"], **_KEPT)
@@ -139,15 +150,16 @@ def _words(mode: Mode, prompt: str, edited: str) -> None:
     """Weights, and the words around which the picture may change."""
     weights = st.session_state[KEYS["weights"]]
     label = "Words to re-weight" if mode == "reweight" else "Also re-weight"
-    chosen = _chips(label, _WEIGHED, list(weights), edited)
+    said = "A word of weight 2 counts double, one of weight 0 not at all."
+    chosen = _chips(label, said, _WEIGHED, list(weights), edited)
     start = 2.0 if mode == "reweight" else 1.5
     st.session_state[KEYS["weights"]] = {
         word: _weight(word, weights.get(word, start)) for word in chosen
     }
     if mode != "swap":
-        around = _chips(
-            "Change only around", _AROUND, list(st.session_state[KEYS["around"]]), edited, prompt
-        )
+        around = list(st.session_state[KEYS["around"]])
+        said = "The things near which the picture may change; none chosen: everywhere."
+        around = _chips("Change only around", said, _AROUND, around, edited, prompt)
         st.session_state[KEYS["around"]] = tuple(around)
 
 
@@ -159,10 +171,10 @@ def _weight(word: str, at: float) -> float:
     )
 
 
-def _chips(label: str, key: str, chosen: list[str], *prompts: str) -> list[str]:
+def _chips(label: str, said: str, key: str, chosen: list[str], *prompts: str) -> list[str]:
     """Chips of which several may be chosen; phrases that were set from a recipe are chips too."""
     chosen = [word for word in chosen if stands_in(word, *prompts)]
     words = list(dict.fromkeys([*unique_words(*prompts), *chosen]))
     if key not in st.session_state or set(st.session_state[key]) - set(words):
         st.session_state[key] = chosen
-    return st.pills(label, words, selection_mode="multi", format_func=literal, key=key)
+    return st.pills(label, words, selection_mode="multi", format_func=literal, key=key, help=said)

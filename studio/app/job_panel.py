@@ -83,7 +83,9 @@ def _how_far(desk: Desk, job: Job) -> str:
         return "Cancelling after this step …"
     if job.state is State.waiting:
         ahead = desk.journal.ahead(job)
-        return "Waiting" if not ahead else f"Waiting for {ahead} before it"
+        if not ahead:
+            return "Waiting"
+        return f"Waiting: {ahead} {'job comes' if ahead == 1 else 'jobs come'} first"
     if not job.total:
         return "Getting the model ready …"
     spent = time.time() - (job.started or time.time())

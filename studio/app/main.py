@@ -30,7 +30,9 @@ def main() -> None:
     st.set_page_config(page_title="Attention Studio", page_icon=_icon(), layout="wide")
     st.html(f"<style>{CSS}</style>")
     if not st.get_option("server.address"):
-        st.error("Start the app by `attention-studio app`: started so, others could reach it.")
+        st.error(
+            "Start the app with `attention-studio app`. As it runs now, others could reach it."
+        )
         return
     settings = Settings.of(sys.argv[1:])
     if settings.locked and not admitted():

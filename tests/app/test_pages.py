@@ -99,6 +99,27 @@ def test_the_modes_ask_for_what_they_need(edit: AppTest) -> None:
     assert not edit.exception
 
 
+def test_what_the_form_says_is_in_the_recipe(edit: AppTest, out: Path) -> None:
+    _set(edit, mode="refine", refined="a cat on grass at night", seed=3, steps=2, hold=0.5)
+    edit.pills(key="chips_around").set_value(["night"]).run()
+    edit.pills(key="chips_weights").set_value(["night"]).run()
+    edit.slider(key="weight_of_night").set_value(3.0).run()
+    _button(edit, "Edit").click().run()
+    assert not edit.exception and not edit.error
+    job = Journal(out).find(edit.session_state["job"])
+    assert job is not None
+    expected = Draft(
+        mode="refine",
+        refined="a cat on grass at night",
+        around=("night",),
+        weights={"night": 3.0},
+        seed=3,
+        steps=2,
+        hold=0.5,
+    )
+    assert Recipe.model_validate_json(job.recipe) == expected.recipe()
+
+
 def test_a_finished_job_is_shown_again_at_once(
     edit: AppTest, page: Page, starts: Callable[[], list[Any]]
 ) -> None:
