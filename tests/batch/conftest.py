@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,3 +38,19 @@ def make_batch(tmp_path: Path, tiny_sd: Path) -> MakeBatch:
         return Batch(settings, tmp_path / out, **({"min_free": 0} | more))
 
     return make
+
+
+@pytest.fixture
+def broken(warm: Session, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
+    """Makes the denoiser do something before each of its calls."""
+
+    def breaks(act: Callable[..., None]) -> None:
+        original = warm.pipe.unet.forward
+
+        def forward(sample: Any, *args: Any, **kwargs: Any) -> Any:
+            act(sample)
+            return original(sample, *args, **kwargs)
+
+        monkeypatch.setattr(warm.pipe.unet, "forward", forward)
+
+    return breaks

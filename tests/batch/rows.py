@@ -10,7 +10,7 @@ from typing import Any
 
 from attention_studio.batch.run import Batch
 
-__all__ = ["MakeBatch", "ROWS", "tree", "write_manifest"]
+__all__ = ["FOUR", "MakeBatch", "ROWS", "tree", "write_manifest"]
 
 MakeBatch = Callable[..., Batch]
 
@@ -39,3 +39,6 @@ ROWS: list[dict[str, Any]] = [
     {"id": "two", "prompts": ["a frog", "a bear"]},
 ]
 """Seven rows: edits, seeds of one edit, plain pictures, two pictures in a row."""
+
+FOUR: list[dict[str, Any]] = [{"id": f"{i}", "prompt": f"a cat {i}"} for i in range(4)]
+"""Rows of one shape, which may share a call."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,32 +14,12 @@ import torch
 
 from attention_studio import Session
 from attention_studio.batch.decoding import sound_decoding
-from attention_studio.batch.interrupts import stop_when_asked
 from attention_studio.batch.journal import BatchJournal
 from attention_studio.batch.ladder import climb_down
 from attention_studio.batch.run import run_batch
 from attention_studio.stored import read_stored
 
-from .rows import MakeBatch, tree
-
-Rows = list[dict[str, Any]]
-FOUR: Rows = [{"id": f"{i}", "prompt": f"a cat {i}"} for i in range(4)]
-
-
-@pytest.fixture
-def broken(warm: Session, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., None]], None]:
-    """Makes the denoiser do something before each of its calls."""
-
-    def breaks(act: Callable[..., None]) -> None:
-        original = warm.pipe.unet.forward
-
-        def forward(sample: Any, *args: Any, **kwargs: Any) -> Any:
-            act(sample)
-            return original(sample, *args, **kwargs)
-
-        monkeypatch.setattr(warm.pipe.unet, "forward", forward)
-
-    return breaks
+from .rows import FOUR, MakeBatch
 
 
 def test_a_failing_row_stops_nothing(
@@ -242,62 +220,6 @@ def test_the_ladder_has_five_steps_and_is_climbed_up_again() -> None:
     assert not vae.use_tiling and not vae.use_slicing
     found, steps = climb_down(range(4), pipe, lambda items: items)
     assert (found, steps) == ([0, 1, 2, 3], ())
-
-
-def test_stopping_at_once_gives_everything_back(
-    make_batch: MakeBatch, warm: Session, broken: Any
-) -> None:
-    """R8: a second Ctrl-C, in the midst of a step."""
-    steps: list[int] = []
-
-    def step(_: torch.Tensor) -> None:
-        steps.append(1)
-        if len(steps) == 3:
-            raise KeyboardInterrupt
-
-    calm = make_batch(FOUR[:2], steps=2, out="calm")
-    run_batch(calm, session=warm)
-    broken(step)
-    batch = make_batch(FOUR[:2], steps=2)
-    with pytest.raises(KeyboardInterrupt):
-        run_batch(batch, session=warm)
-    assert not BatchJournal(batch.out).one("SELECT 1 FROM calls WHERE state = 'running'")
-    assert not (batch.out / ".parts").exists()
-    assert run_batch(batch, session=warm).drawn == 1
-    assert tree(batch.out / "pictures") == tree(calm.out / "pictures")
-
-
-def test_ctrl_c_once_asks_and_twice_ends(capsys: pytest.CaptureFixture[str]) -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), stop_when_asked() as stop:
-        assert not stop()
-        signal.raise_signal(signal.SIGINT)
-        assert stop()
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
-    assert "once more stops at once" in capsys.readouterr().err
-
-
-def test_stopping_takes_effect_within_a_step(
-    make_batch: MakeBatch, warm: Session, broken: Any
-) -> None:
-    """R8, and what was stopped goes on as if nothing had been."""
-    asked, steps = threading.Event(), []
-
-    def step(_: torch.Tensor) -> None:
-        steps.append(1)
-        if len(steps) == 8:
-            asked.set()
-
-    calm = make_batch(FOUR[:2], steps=5, out="calm")
-    run_batch(calm, session=warm)
-    broken(step)
-    batch = make_batch(FOUR[:2], steps=5)
-    found = run_batch(batch, session=warm, stop=asked.is_set)
-    assert (found.ended, found.counts.done, len(steps)) == (False, 1, 8)
-    assert not BatchJournal(batch.out).one("SELECT 1 FROM calls WHERE state = 'running'")
-    assert run_batch(batch, session=warm).counts.done == 2
-    assert tree(batch.out / "pictures") == tree(calm.out / "pictures")
 
 
 @pytest.mark.parametrize("kind", ["empty", "truncated", "pointer", "page", "pickle", "text"])

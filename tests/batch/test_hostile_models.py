@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import shutil
 import struct
+import subprocess
 import sys
 import tarfile
 import time
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from attention_studio import Session
 from attention_studio.batch.journal import BatchJournal
@@ -49,14 +48,10 @@ def _hearing(*events: str) -> Iterator[list[str]]:
         _listening.pop()
 
 
-class _Touch:
-    """Unpickled, it makes a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> Any:
-        return Path.touch, (self.path,)
+def _pickle(protocol: int, made: Path) -> bytes:
+    """Unpickled, it makes a folder."""
+    start = b"" if protocol < 2 else bytes((0x80, protocol))
+    return start + b"cos\nmkdir\n(V" + str(made).encode() + b"\ntR."
 
 
 def _zipped(data: bytes) -> bytes:
@@ -76,30 +71,22 @@ def _tarred(data: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def _saved(value: Any, *, zipped: bool) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(value, buffer, _use_new_zipfile_serialization=zipped)
-    return buffer.getvalue()
-
-
 def _safetensors(header: bytes, rest: bytes = b"") -> bytes:
     return struct.pack("<Q", len(header)) + header + rest
 
 
-def _files(payload: _Touch) -> dict[str, bytes]:
+def _files(made: Path) -> dict[str, bytes]:
     """What a model could be said to be, by the file's name."""
-    dumped = {protocol: pickle.dumps(payload, protocol) for protocol in range(6)}
+    dumped = {protocol: _pickle(protocol, made) for protocol in range(6)}
     whole = dumped[4]
-    state = {"weight": payload}
     return {
         **{f"protocol-{n}.safetensors": data for n, data in dumped.items()},
         "UPPER.SAFETENSORS": whole,
         "zip.safetensors": _zipped(whole),
-        "torch-zip.safetensors": _saved(state, zipped=True),
-        "torch-old.safetensors": _saved(state, zipped=False),
         "tar.safetensors": _tarred(whole),
-        "ckpt.ckpt": _saved(state, zipped=True),
-        "pt.pt": _saved(state, zipped=False),
+        "ckpt.ckpt": _zipped(whole),
+        "pt.pt": dumped[2],
+        "pth.pth": _zipped(dumped[2]),
         "bin.bin": whole,
         "pkl.PKL": whole,
         "png.safetensors": b"\x89PNG\r\n\x1a\n" + whole,
@@ -127,30 +114,35 @@ def _folders(tiny_sd: Path, home: Path, whole: bytes) -> Iterator[Path]:
 def test_nothing_is_unpickled(
     make_batch: MakeBatch, warm: Session, tmp_path: Path, tiny_sd: Path
 ) -> None:
-    """S1: two dozen disguises; a row of each is refused or fails, and others are drawn."""
-    payload = _Touch(tmp_path / "hacked")
+    """S1: 23 disguises; a row of each is refused or fails, and others are drawn."""
+    made = tmp_path / "hacked"
     models = []
-    for name, data in _files(payload).items():
+    for name, data in _files(made).items():
         models.append(tmp_path / "models" / name)
         models[-1].parent.mkdir(exist_ok=True)
         models[-1].write_bytes(data)
-    models += _folders(tiny_sd, tmp_path / "models", pickle.dumps(payload, 4))
-    assert len(models) == 24
+    models += _folders(tiny_sd, tmp_path / "models", _pickle(4, made))
+    assert len(models) == 23
     rows = [{"id": path.name, "prompt": "a cat", "model": str(path)} for path in models]
     with _hearing("pickle.find_class") as heard:
         found = run_batch(make_batch([*rows, {"id": "good", "prompt": "a cat"}]), session=warm)
     assert heard == []
-    assert not (tmp_path / "hacked").exists()
+    assert not made.exists()
     assert found.counts.done == 1
     assert found.counts.failed + found.counts.refused == len(models)
     warm.warm(str(tiny_sd))
 
 
-def test_the_corpus_would_be_heard(tmp_path: Path) -> None:
-    payload = _Touch(tmp_path / "hacked")
+@pytest.mark.parametrize("protocol", range(6))
+def test_the_corpus_is_alive(tmp_path: Path, protocol: int) -> None:
+    """Its pickles do what they say where one reads them, and the hook hears."""
+    made, file = tmp_path / "hacked", tmp_path / "file"
+    file.write_bytes(_pickle(protocol, made))
+    subprocess.run([sys.executable, "-m", "pickle", str(file)], check=True, capture_output=True)
+    assert made.is_dir()
     with _hearing("pickle.find_class") as heard:
-        pickle.loads(_files(payload)["protocol-4.safetensors"])
-    assert heard and (tmp_path / "hacked").exists()
+        sys.audit("pickle.find_class", "os", "mkdir")
+    assert len(heard) == 1
 
 
 def _other_family(model: Path) -> None:
