@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,20 @@ def test_distortions_keep_what_is_there() -> None:
         things = set(before.unique().tolist())
         assert set(after.unique().tolist()) <= things
     assert bent.images.abs().max() <= 1
+
+
+def test_edges_are_learned_from_known_pixels_only() -> None:
+    batch = Pool(None, (13,), 4, broken=0.0).batch(4)
+    batch.classes[:, :64] = IGNORE
+    with torch.no_grad():
+        said = JudgeNet().eval()(batch.images)
+        assert said.things.shape == batch.classes.shape
+        loss = judge_loss(said, batch)
+        above, below = said.things.clone(), said.things.clone()
+        above[:, :64] += 5.0
+        below[:, 64:] += 5.0
+        assert judge_loss(replace(said, things=above), batch) == loss
+        assert judge_loss(replace(said, things=below), batch) > loss
 
 
 def test_a_short_run_learns_is_resumed_and_saved(tmp_path: Path) -> None:

@@ -83,14 +83,16 @@ def judge_loss(logits: Logits, batch: Batch, *, thing_weight: float = 1.0) -> Te
     """Cross entropies of nouns, tints, place and style.
 
     ours: each cell of 2 x 2 pixels learns from all four, so that its probabilities say how much of
-    it a thing covers; edges count three times, on both sides. Half way through the decoder cells of
-    8 x 8 learn the same, which teaches the nouns much sooner.
+    it a thing covers, and each pixel alone whether it is a thing; edges count three times, on both
+    sides. Half way through the decoder cells of 8 x 8 learn the nouns, which teaches them much
+    sooner.
 
     thing_weight: of a thing's pixel against one of the place; above 1 it speeds up learning nouns
                   and makes things too large.
     """
     weight = _weights(batch.classes, thing_weight)
     loss = _noun_loss(logits.nouns, batch.classes, weight)
+    loss = loss + _thing_loss(logits.things, batch.classes, weight)
     part = (..., slice(1, None, 4), slice(1, None, 4))
     loss = loss + _COARSE * _noun_loss(logits.coarse, batch.classes[part], weight[part])
     tints = batch.tints[:, ::2, ::2].long()
@@ -114,3 +116,10 @@ def _noun_loss(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     wanted = torch.where(weight > 0, pixels, 0).long()
     picked = F.log_softmax(logits.float(), 1).gather(1, wanted)
     return -(picked * weight).sum() / weight.sum().clamp_min(1)
+
+
+def _thing_loss(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    """Thing or place, whole or broken: `logits` and `classes` are `[B, H, W]`."""
+    wanted = (classes > 0).float()
+    loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, weights, reduction="sum")
+    return loss / weights.sum().clamp_min(1)
