@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,95 +13,20 @@ from PIL import Image
 
 from attention_studio.app.draft import Draft
 from attention_studio.gallery import Gallery
-from attention_studio.jobs import Journal, State
+from attention_studio.jobs import State
 from attention_studio.recipe import Recipe
 
 from .fakes import SLOW_SEED, drawn
 from .hostile import HOSTILE
+from .running_app import App, running_app
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_MS = 120_000  # of a loaded machine; nothing waits that long when it need not
-START = """
-import sys
-from functools import partial
-from pathlib import Path
-from attention_studio.app.launch import launch
-from attention_studio.app.settings import Settings
-from tests.app.batch_fakes import make_both
-out = Path(sys.argv[1])
-make = partial(make_both, out)
-launch(Settings(out), port=int(sys.argv[2]), browser=False, make_runner=make)
-"""
-
-
-class App:
-    """A running app: its folder, its address, and pages of it in a browser."""
-
-    def __init__(self, folder: Path, address: str, browser: Any) -> None:
-        self.folder, self.address, self._browser = folder, address, browser
-        self.strangers: list[str] = []
-
-    def open(self, path: str = "/") -> Any:
-        """A new visitor."""
-        page = self._browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("request", self._watch)
-        page.on("dialog", lambda dialog: pytest.fail(f"a dialog opened: {dialog.message}"))
-        page.goto(self.address + path)
-        return page
-
-    def _watch(self, request: Any) -> None:
-        if not request.url.startswith((self.address, "data:", "blob:")):
-            self.strangers.append(request.url)
-
-    def starts(self) -> list[Any]:
-        """What the worker has started: "worker" itself, then the prompts of each job."""
-        lines = (self.folder / "starts.jsonl").read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
 
 
 @pytest.fixture(scope="module")
 def app(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed")
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=PATIENCE_MS)
-    folder = tmp_path_factory.mktemp("app") / "out"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-c", START, str(folder), str(port)]
-    server = subprocess.Popen(
-        command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(f"{address}/_stcore/health")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-            )
-            yield App(folder, address, browser)
-            browser.close()
-    finally:
-        server.terminate()
-        _, said = server.communicate(timeout=30)  # ends when the worker too has gone
-    assert said == ""
-
-
-def _wait_for(url: str) -> None:
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except OSError:
-            assert time.monotonic() < end, "the app did not start"
-            time.sleep(0.1)
-        else:
-            return
+    with running_app(root, tmp_path_factory.mktemp("app") / "out") as found:
+        yield found
 
 
 def _edit(page: Any) -> Any:
@@ -121,21 +40,6 @@ def _set_numbers(page: Any, **numbers: int) -> None:
         field.fill(str(number))
         field.press("Enter")
         page.wait_for_timeout(300)
-
-
-def _wait_for_state(app: App, state: State, count: int) -> None:
-    end = time.monotonic() + PATIENCE_MS / 1000
-    while _count(app, state) < count:
-        assert time.monotonic() < end, f"there are {_count(app, state)} {state} jobs"
-        time.sleep(0.05)
-
-
-def _count(app: App, state: State) -> int:
-    journal = Journal(app.folder)
-    try:
-        return journal.counts()[state]
-    finally:
-        journal.close()
 
 
 def test_from_opening_to_an_edit_in_one_click_and_the_slider(app: App) -> None:
@@ -177,7 +81,7 @@ def test_two_tabs_have_one_worker_and_one_job(app: App) -> None:
         _edit(tab).click()
     for tab in tabs:
         tab.get_by_text("of 60", exact=False).first.wait_for()  # both watch it before it ends
-    assert _count(app, State.running) == 1
+    assert app.count(State.running) == 1
     for tab in tabs:
         tab.get_by_role("slider", name="Compare Source and Edit").wait_for(state="attached")
         tab.get_by_role("img", name="Plain").first.wait_for()
@@ -192,13 +96,13 @@ def test_reload_then_cancel(app: App) -> None:
     page = app.open()
     _edit(page).wait_for()
     _set_numbers(page, Seed=SLOW_SEED, Steps=199)
-    before, cancelled = len(app.starts()), _count(app, State.cancelled)
+    before, cancelled = len(app.starts()), app.count(State.cancelled)
     _edit(page).click()
     page.get_by_text("Step ", exact=False).first.wait_for()
     page.get_by_role("img", name="The pictures so far").wait_for()
     page.reload()
     page.get_by_text("of 398", exact=False).first.wait_for()
-    assert _count(app, State.running) == 1
+    assert app.count(State.running) == 1
     expect(page.get_by_label("Seed", exact=True)).to_have_value(str(SLOW_SEED))
     page.locator(".st-key-draft_word button", has_text="grass").click()  # widgets go on working
     page.get_by_test_id("stText").get_by_text("a cat on dog", exact=True).wait_for()
@@ -208,7 +112,7 @@ def test_reload_then_cancel(app: App) -> None:
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled.", exact=True).wait_for()
     assert len(app.starts()) == before + 1
-    assert (_count(app, State.running), _count(app, State.cancelled)) == (0, cancelled + 1)
+    assert (app.count(State.running), app.count(State.cancelled)) == (0, cancelled + 1)
     page.close()
 
 
@@ -349,44 +253,12 @@ _LAST = {  # what a page shows last
 }
 
 
-def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> None:
-    from playwright.sync_api import expect
-
-    page = app.open("/batch")
-    page.get_by_role("button", name="Plan").click()
-    page.get_by_text("6 calls of the pipeline", exact=False).wait_for()
-    slow = [{"id": f"{i}", "prompt": f"a cat {i}", "seed": SLOW_SEED, "steps": 40} for i in (1, 2)]
-    lines = [json.dumps(row) for row in ({"id": "0", "prompt": "<b>a dog</b> :smile:"}, *slow)]
-    manifest = tmp_path / "mine.jsonl"
-    manifest.write_text("\n".join([*lines, "{"]), encoding="utf-8")
-    page.locator("input[type=file]").set_input_files(manifest)
-    text = page.get_by_label("Manifest", exact=True)
-    expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
-    page.get_by_role("button", name="Start").click()
-    page.get_by_text("1 of 3 rows", exact=False).wait_for()
-    page.reload()
-    expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
-    expect(page.locator("[data-testid=stImage] img")).to_have_count(1)
-    cancelled = _count(app, State.cancelled)
-    page.get_by_role("button", name="Cancel").click()
-    page.get_by_text("rows done", exact=False).wait_for()
-    _wait_for_state(app, State.cancelled, cancelled + 1)
-    page.get_by_text("line 4: it is not valid JSON").wait_for()
-    page.get_by_role("button", name="Resume").click()
-    page.get_by_text("3 of 3 rows done").wait_for()
-    expect(page.locator("[data-testid=stImage] img")).to_have_count(3)
-    page.get_by_role("button", name="Download the report").wait_for()
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(500)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
-
-
 def test_it_listens_on_this_machine_only(app: App) -> None:
     """By the sockets that the app's processes really hold open."""
     heard = []
     for process in psutil.Process().children(recursive=True):
-        heard += [c.laddr for c in process.net_connections("inet") if c.status == "LISTEN"]
+        with suppress(psutil.NoSuchProcess):  # a tab's that was closed
+            heard += [c.laddr for c in process.net_connections("inet") if c.status == "LISTEN"]
     assert app.address.rsplit(":", 1)[1] in [str(place.port) for place in heard]
     assert {place.ip for place in heard} <= {"127.0.0.1", "::1"}
 
