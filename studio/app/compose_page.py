@@ -144,13 +144,13 @@ def _things() -> None:
     )
     if not chosen and found:
         st.caption(literal(f"None is chosen, so these count: {', '.join(found)}."))
-    left, right = st.columns(2)
-    for i, (name, label, said) in enumerate(_SWITCHES):
-        (right if i % 2 else left).toggle(label, key=key[name], help=said, **_KEPT)
+    for name, label, said in _SWITCHES:
+        st.toggle(label, key=key[name], help=said, **_KEPT)
     st.slider(
         "Strength",
         *(0.0, MOST_STRENGTH),
         step=1.0,
+        format="%.0f",
         key=key["strength"],
         help="How far each step may move the picture towards what is switched on; 0: not at all.",
         **_KEPT,

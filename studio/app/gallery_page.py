@@ -25,7 +25,7 @@ _LARGEST_MB = 32
 def gallery_page(desk: Desk, use: Callable[[Recipe], None]) -> None:
     """Draw the page; `use` takes a recipe to the edit page."""
     search, drop = st.columns([3, 2], vertical_alignment="bottom")
-    text = search.text_input("Search in prompts", key="gallery_text", placeholder="cat")
+    text = search.text_input("Search in prompts", key="gallery_text", placeholder="such as: cat")
     with drop.popover("Restore from a PNG", width="stretch", icon=":material/upload:"):
         _restore(desk, use)
     if st.session_state.get("gallery_for") != text:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import streamlit as st
 
@@ -14,6 +16,8 @@ from .desk import Desk
 from .literal import literal
 
 __all__ = ["models_page"]
+
+Rows: TypeAlias = Mapping[str, Mapping[str, str]]
 
 
 def models_page(desk: Desk) -> None:
@@ -59,25 +63,39 @@ def _model(model: Model) -> None:
 
 @st.fragment
 def _together(matrix: Matrix) -> None:
-    """Control by control; columns are numbered, so that the table fits a narrow screen."""
+    """The controls of a family, and only the pairs that do not combine: those are few."""
     st.subheader("What goes together", anchor=False)
-    st.caption("The tests run every pair: ✓ where the two combine, else the reason why not.")
     family = st.segmented_control(
-        "Family", list(matrix), default=next(iter(matrix)), format_func=literal, required=True
+        "Family of models",
+        list(matrix),
+        default=next(iter(matrix)),
+        format_func=literal,
+        required=True,
     )
     rows = matrix[family]
-    names, marks = list(rows), {"yes": "✓"}
-    table = {"": [f"{i} {name}" for i, name in _numbered(names)]}
-    for i, other in _numbered(names):
-        said = [rows[name][other] for name in names]
-        table[f"{i}"] = [marks.setdefault(text, f"({len(marks)})") for text in said]
-    st.table(table, border="horizontal", width="content", hide_index=True)
-    for sentence, mark in list(marks.items())[1:]:
-        st.text(f"{mark} {sentence}")
+    st.caption("Controls that work here. Any of them combine in one run; the tests try every pair.")
+    st.text(", ".join(_here(rows)))
+    for i, (reason, pairs) in enumerate(_exceptions(rows).items()):
+        with st.container(key=f"caption_pair_{i}"):
+            st.markdown(f"**Not {literal('; '.join(pairs))}**")
+            st.text(reason.removeprefix("controls: "))
 
 
-def _numbered(names: list[str]) -> list[tuple[int, str]]:
-    return list(enumerate(names, start=1))
+def _here(rows: Rows) -> list[str]:
+    return [name for name in rows if "yes" in rows[name].values()]
+
+
+def _exceptions(rows: Rows) -> dict[str, list[str]]:
+    """Reason -> what it holds for: controls that do not work here, then pairs."""
+    here, found = _here(rows), defaultdict[str, list[str]](list)
+    for name in rows:
+        if name not in here:
+            found[rows[name][name]].append(name)
+    for i, name in enumerate(here):
+        for other in here[i:]:
+            if (reason := rows[name][other]) != "yes":
+                found[reason].append(f"{name} twice" if other == name else f"{name} with {other}")
+    return found
 
 
 def _card(path: Path) -> dict[str, Any]:

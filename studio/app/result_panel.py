@@ -85,9 +85,9 @@ def _compare(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
         st.info("There is only one picture, so nothing to compare it with.")
         return
     names = [picture.name for picture in pictures]
-    left, right = st.columns(2)
-    first = left.selectbox("Left", names, 0, key=f"left_{job.key}")
-    second = right.selectbox("Right", names, 1, key=f"right_{job.key}")
+    with st.grid(columns=2, min_column_width=120, gap="small"):
+        first = st.selectbox("Left", names, 0, key=f"left_{job.key}")
+        second = st.selectbox("Right", names, 1, key=f"right_{job.key}")
     a, b = (pictures[names.index(name)] for name in (first, second))
     compare(
         _url(desk, a),
