@@ -56,9 +56,8 @@ def main() -> None:
         sys.exit("Chromium is not installed")
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
-        out = Path(name)
-        edit, compose, batch = draw(out)
-        with app(out) as address, sync_playwright() as playwright:
+        edit, compose, batch = draw(Path(name, "out"))
+        with app(Path(name)) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             for theme in ("light", "dark"):
                 page = browser.new_page(color_scheme=theme)
@@ -117,13 +116,13 @@ def _wait_for_job(journal: Journal, job: Job) -> None:
 
 
 @contextmanager
-def app(out: Path) -> Iterator[str]:
-    """The app on a free port, and its address."""
+def app(home: Path) -> Iterator[str]:
+    """The app on a free port, started in a folder as a visitor would, and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "attention_studio", "app", "--no-browser"]
-    server = subprocess.Popen([*command, "--port", str(port), "--out", str(out)])
+    server = subprocess.Popen([*command, "--port", str(port)], cwd=home)
     try:
         while True:
             try:

@@ -35,13 +35,19 @@ img { width: 100%; user-select: none; }
   box-shadow: 0 0 3px #0008; pointer-events: none; }
 .grip { position: absolute; top: 50%; left: 50%; width: 1.6rem; height: 1.6rem;
   margin: -0.8rem 0 0 -0.8rem; border-radius: 50%; background: #fff; box-shadow: 0 0 4px #0006; }
-input { margin: 0; accent-color: var(--st-primary-color); }
+input { margin: 0; }
 .slide input { position: absolute; inset: 0; width: 100%; height: 100%; opacity: 0;
   cursor: ew-resize; touch-action: pan-y; }
 .fade .line { display: none; }
 .fade .frame { overflow: visible; background: none; }
 .fade img { border-radius: 0.3rem; }
-.fade input { width: 100%; margin: 0.7rem 0 0.2rem; }
+.fade input { appearance: none; width: 100%; height: 0.3rem; margin: 1.1rem 0 0.6rem;
+  border-radius: 0.15rem; background: linear-gradient(to right, var(--st-primary-color) var(--at),
+  var(--st-border-color) var(--at)); }
+.fade input::-webkit-slider-thumb { appearance: none; width: 1rem; height: 1rem; border: none;
+  border-radius: 50%; background: var(--st-primary-color); }
+.fade input::-moz-range-thumb { width: 1rem; height: 1rem; border: none; border-radius: 50%;
+  background: var(--st-primary-color); }
 .fade .over { height: auto; bottom: auto; }
 figcaption { display: flex; justify-content: space-between; gap: 1rem; margin-top: 0.45rem;
   font-size: 0.85rem; line-height: 1.35; opacity: 0.85; }
@@ -69,6 +75,7 @@ export default function ({ data, parentElement }) {
   const move = () => {
     const at = Number(input.value);
     input.setAttribute("aria-valuetext", at + " %");
+    input.style.setProperty("--at", at + "%");
     if (data.mode === "slide") {
       over.style.opacity = 1;
       over.style.clipPath = "inset(0 " + (100 - at) + "% 0 0)";
