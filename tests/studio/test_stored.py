@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable
@@ -191,6 +194,45 @@ def test_hostile_files_are_refused_at_once(name: str) -> None:
         read_stored(data)
     assert time.process_time() - start < 0.2
     assert says in str(error.value)
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from attention_studio.stored import read_stored
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        read_stored(path)
+    except ValueError:
+        continue
+    sys.exit(f"{path.name} was read")
+print(peak() - before)
+"""
+
+
+def test_hostile_files_take_no_memory(tmp_path: Path, root: Path) -> None:
+    for number, (make, _) in enumerate(HOSTILE.values()):
+        (tmp_path / f"{number:02}.png").write_bytes(make())
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 50 * 1024  # KiB; reading the largest file allowed takes 32 MiB
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_of_a_moving_picture_the_first_frame_counts(kind: str) -> None:
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ((200, 0, 0), (0, 0, 200))]
+    frames[0].save(out, kind, save_all=True, append_images=frames[1:], lossless=True)
+    red, green, blue = open_picture(out.getvalue()).image().getpixel((4, 4))  # type: ignore[misc]
+    assert red > 180 and green < 20 and blue < 20
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
