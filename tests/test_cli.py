@@ -219,3 +219,17 @@ def test_emoji_sd_is_judged(tmp_path: Path) -> None:
     (picture,) = printed["judge"]["pictures"]
     assert {"text", "nouns", "nouns_ok", "boxes"} <= set(picture)
     assert printed["receipt"]["warnings"] == []
+
+
+def test_the_time_left_does_not_count_the_model_s_loading(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from attention_studio.cli import progress
+
+    clock = iter([0.0, 100.0, 104.0, 108.0, 120.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress.progress_bar("drawing", quiet=False) as report:
+        for done in range(1, 5):
+            report(done, 10)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["drawing 2/10, about 32 s left", "drawing 4/10, about 40 s left"]

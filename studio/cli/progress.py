@@ -39,14 +39,16 @@ def _nothing(_done: int, _total: int) -> None:
 
 
 def _lines(title: str) -> Callable[[int, int], None]:
-    start = last = monotonic()
+    last, begun = monotonic(), (0.0, 0)  # when the first of so many steps had been done
 
     def report(done: int, total: int) -> None:
-        nonlocal last
+        nonlocal last, begun
         now = monotonic()
-        if now - last >= _SECONDS and done < total:
+        if not begun[1]:
+            begun = (now, done)  # what came before was the model's loading
+        elif now - last >= _SECONDS and begun[1] < done < total:
             last = now
-            left = (now - start) / done * (total - done)
+            left = (now - begun[0]) / (done - begun[1]) * (total - done)
             print(f"{title} {done}/{total}, about {left:.0f} s left", file=sys.stderr)
 
     return report
