@@ -1,4 +1,4 @@
-"""Each page with a fake session: what is clicked, what is asked of the worker, what is shown."""
+"""The page Edit with a fake session: what is clicked, asked of the worker, and shown."""
 
 from __future__ import annotations
 
@@ -13,25 +13,13 @@ from streamlit.testing.v1 import AppTest
 
 from attention_studio.app.draft import Draft
 from attention_studio.app.pictures import heat, shown
-from attention_studio.capabilities import capabilities
-from attention_studio.gallery import Gallery
 from attention_studio.jobs import Journal, State
 from attention_studio.recipe import Recipe
 
-from ..studio.test_stored import HOSTILE as STORED
-from .fakes import SLOW_SEED, drawn
+from .fakes import SLOW_SEED
+from .reading import button, text_of
 
 Page = Callable[..., AppTest]
-
-
-def _shown(at: AppTest) -> str:
-    """All text of a page."""
-    kinds = (at.text, at.markdown, at.caption, at.error, at.warning, at.info, at.code)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
-def _button(at: AppTest, label: str) -> Any:
-    return next(button for button in at.button if button.label == label)
 
 
 def _finished(at: AppTest, state: State = State.done) -> AppTest:
@@ -63,13 +51,13 @@ def edit(page: Page, out: Path) -> AppTest:
 def test_the_example_is_one_click_away(edit: AppTest, starts: Callable[[], list[Any]]) -> None:
     assert not edit.exception
     assert edit.text_area[0].value == "a cat on grass"
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     assert not edit.error
     at = _finished(edit)
     assert not at.exception
     assert starts() == ["worker", ["a cat on grass", "a dog on grass"]]
     assert [tab.label for tab in at.tabs] == ["Compare", "Word maps", "Receipt", "Recipe"]
-    assert "changed its objects by 40.0 of 255" in _shown(at)
+    assert "changed its objects by 40.0 of 255" in text_of(at)
     assert Recipe.model_validate_json(at.code[0].value).prompts[1] == "a dog on grass"
     names = sorted(path.name for path in Path(at.session_state["out"]).rglob("*.png"))
     assert len(names) == 3
@@ -78,7 +66,7 @@ def test_the_example_is_one_click_away(edit: AppTest, starts: Callable[[], list[
 
 def test_chips_choose_the_word_and_weights_follow_the_prompt(edit: AppTest) -> None:
     _set(edit, word=3, becomes="snow")
-    assert "a cat on snow" in _shown(edit)
+    assert "a cat on snow" in text_of(edit)
     edit.pills(key="chips_weights").set_value(["snow", "cat"]).run()
     assert [slider.label for slider in edit.slider[:2]] == ["Weight of snow", "Weight of cat"]
     edit.slider(key="weight_of_snow").set_value(2.0).run()
@@ -89,7 +77,7 @@ def test_chips_choose_the_word_and_weights_follow_the_prompt(edit: AppTest) -> N
 
 def test_the_modes_ask_for_what_they_need(edit: AppTest) -> None:
     _set(edit, mode="reweight")
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     assert "all are 1" in edit.error[0].value
     edit.pills(key="chips_weights").set_value(["cat"]).run()
     edit.slider(key="weight_of_cat").set_value(3.0).run()
@@ -104,7 +92,7 @@ def test_what_the_form_says_is_in_the_recipe(edit: AppTest, out: Path) -> None:
     edit.pills(key="chips_around").set_value(["night"]).run()
     edit.pills(key="chips_weights").set_value(["night"]).run()
     edit.slider(key="weight_of_night").set_value(3.0).run()
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     assert not edit.exception and not edit.error
     job = Journal(out).find(edit.session_state["job"])
     assert job is not None
@@ -123,17 +111,17 @@ def test_what_the_form_says_is_in_the_recipe(edit: AppTest, out: Path) -> None:
 def test_a_finished_job_is_shown_again_at_once(
     edit: AppTest, page: Page, starts: Callable[[], list[Any]]
 ) -> None:
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     key = edit.session_state["job"]
     _finished(edit)
     again = page("edit", job=key)
     assert again.tabs[0].label == "Compare"
-    _button(again, "Edit").click().run()
+    button(again, "Edit").click().run()
     assert len(starts()) == 2
     for path in Path(edit.session_state["out"]).rglob("*.png"):
         path.unlink()
-    assert "not in the folder any more" in _shown(again.run())
-    _button(again, "Edit").click().run()
+    assert "not in the folder any more" in text_of(again.run())
+    button(again, "Edit").click().run()
     again.session_state["out"] = edit.session_state["out"]
     assert again.session_state["job"] == key
 
@@ -144,33 +132,33 @@ def test_two_visitors_share_a_job_and_cancelling_takes_both(
     both = [page("edit"), page("edit")]
     for at in both:
         _set(at, seed=SLOW_SEED, steps=60)
-        _button(at, "Edit").click().run()
+        button(at, "Edit").click().run()
     assert both[0].session_state["owner"] != both[1].session_state["owner"]
     journal = Journal(out)
     assert sum(journal.counts().values()) == 1
-    _button(both[0], "Cancel").click().run()
+    button(both[0], "Cancel").click().run()
     time.sleep(0.3)
     assert journal.counts()[State.running] == 1
-    _button(both[1].run(), "Cancel").click().run()
+    button(both[1].run(), "Cancel").click().run()
     both[0].session_state["out"] = str(out)
-    assert "Cancelled." in _shown(_finished(both[0], State.cancelled))
+    assert "Cancelled." in text_of(_finished(both[0], State.cancelled))
     assert len(starts()) == 2
 
 
 def test_a_page_opened_again_may_cancel(page: Page, out: Path) -> None:
     at = page("edit")
     _set(at, seed=SLOW_SEED, steps=60)
-    _button(at, "Edit").click().run()
+    button(at, "Edit").click().run()
     again = page("edit", job=at.session_state["job"])
     again.session_state["out"] = str(out)
     assert again.text_area[0].value == "a cat on grass"
-    _button(again, "Cancel").click().run()
-    assert "Cancelled." in _shown(_finished(again, State.cancelled))
+    button(again, "Cancel").click().run()
+    assert "Cancelled." in text_of(_finished(again, State.cancelled))
 
 
 def test_source_and_edit_are_shown_before_the_plain_picture(edit: AppTest, out: Path) -> None:
     _set(edit, seed=SLOW_SEED, steps=20)
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     journal = Journal(out)
     end = time.monotonic() + 60
     while (job := journal.find(edit.session_state["job"])) and job.result is None:
@@ -178,18 +166,18 @@ def test_source_and_edit_are_shown_before_the_plain_picture(edit: AppTest, out: 
         time.sleep(0.05)
     edit.run()
     assert [tab.label for tab in edit.tabs][:1] == ["Compare"]
-    assert "**Source**" in _shown(edit)
-    assert "drawing … Step " in _shown(edit)
-    _button(edit, "Cancel").click().run()
+    assert "**Source**" in text_of(edit)
+    assert "drawing … Step " in text_of(edit)
+    button(edit, "Cancel").click().run()
     at = _finished(edit, State.cancelled)
-    assert "Cancelled before" in _shown(at)
-    assert "**Edit**" in _shown(at)
+    assert "Cancelled before" in text_of(at)
+    assert "**Edit**" in text_of(at)
     assert not at.exception
 
 
 def test_a_failure_is_shown_as_it_is(edit: AppTest) -> None:
     _set(edit, negative="fail <script>alert(1)</script>")
-    _button(edit, "Edit").click().run()
+    button(edit, "Edit").click().run()
     at = _finished(edit, State.failed)
     assert not at.exception
     assert r"\<b\>no\<\/b\> \*failure\*" in at.error[0].value.replace("\u2060", "")
@@ -201,14 +189,14 @@ def test_a_recipe_that_the_form_cannot_show_runs_as_it_is(page: Page, out: Path)
     job = Journal(out).submit(recipe.model_dump(mode="json"), {"plain": True, "maps": True}, "ann")
     at = page("edit", job=job.key)
     at.session_state["out"] = str(out)
-    assert "more than the form can show" in _shown(at)
+    assert "more than the form can show" in text_of(at)
     assert "a <b>frog</b>" in [text.value for text in at.text]
     at = _finished(at)
-    _button(at, "Run").click().run()
+    button(at, "Run").click().run()
     assert at.session_state["job"] == job.key
     assert not at.exception
-    _button(at, "Back to the form").click().run()
-    assert _button(at, "Edit")
+    button(at, "Back to the form").click().run()
+    assert button(at, "Edit")
 
 
 @pytest.mark.parametrize(
@@ -222,100 +210,8 @@ def test_what_no_field_can_hold_is_kept_as_it_is(more: dict[str, Any], page: Pag
     at.session_state["recipe_as_it_is"] = recipe
     at.run()
     assert not at.exception
-    assert "more than the form can show" in _shown(at)
+    assert "more than the form can show" in text_of(at)
     assert Draft.of(Draft(weights={"dog": 7.0}).recipe()) is None
-
-
-def _fill(out: Path, count: int) -> Gallery:
-    gallery = Gallery(out)
-    for i in range(count):
-        recipe = Recipe(prompts=(f"picture number {i}",), steps=1, seed=i)
-        gallery.save(drawn(recipe))
-    return gallery
-
-
-def test_the_gallery_pages_and_finds(page: Page, out: Path) -> None:
-    at = page("gallery")
-    assert "No picture yet" in _shown(at)
-    _fill(out, 26)
-    at.run()
-    assert len([b for b in at.button if b.label == "Open"]) == 24
-    assert "picture number 25" in _shown(at)
-    assert "picture number 0" not in _shown(at)
-    _button(at, "Older").click().run()
-    assert len([b for b in at.button if b.label == "Open"]) == 2
-    assert "picture number 0" in _shown(at)
-    at.text_input[0].set_value("NUMBER 13").run()
-    assert [text.value for text in at.text] == ["picture number 13"]
-    at.text_input[0].set_value("<b>").run()
-    assert "No prompt contains that." in _shown(at)
-    assert not at.exception
-
-
-def test_a_recipe_comes_out_of_the_gallery(page: Page, out: Path) -> None:
-    _fill(out, 1)
-    at = page("gallery")
-    _button(at, "Open").click().run()
-    assert '"picture number 0"' in at.code[0].value
-    assert _button(at, "Use this recipe")  # clicked in the browser: here a dialog shuts at a rerun
-
-
-def test_a_dropped_png_gives_its_recipe_back(page: Page, out: Path, tmp_path: Path) -> None:
-    recipe = Draft(seed=5).recipe()
-    result = drawn(recipe.model_copy(update={"steps": 1}), plain=True)
-    path = Gallery(tmp_path / "elsewhere").save(result)[1]
-    at = page("gallery")
-    at.file_uploader[0].upload("dropped.png", path.read_bytes(), "image/png").run()
-    _button(at, "Use this recipe").click().run()
-    assert at.session_state["used"].seed == 5
-    at.file_uploader[0].upload("no.png", b"<html>not a picture", "image/png").run()
-    assert not at.exception
-    assert len(at.error) == 1
-
-
-def test_hostile_pngs_are_refused_in_one_sentence(page: Page) -> None:
-    at = page("gallery")
-    for name in ("too many pixels", "a text that unpacks to 10 MB", "deep JSON", "a million parts"):
-        data, says = STORED[name][0](), STORED[name][1]
-        at.file_uploader[0].upload("<b>.png", data, "image/png").run()
-        assert not at.exception
-        (error,) = at.error
-        assert says in error.value.replace("\\", "").replace("\u2060", "")
-
-
-def test_files_put_in_the_place_of_pictures_leave_the_gallery_whole(page: Page, out: Path) -> None:
-    _fill(out, 3)
-    paths = sorted(out.rglob("*.png"))
-    paths[0].write_bytes(b"<html>")
-    paths[1].write_bytes(STORED["too many pixels"][0]())
-    at = page("gallery")
-    assert not at.exception
-    assert _shown(at).count("cannot be read any more") == 2
-    assert len([b for b in at.button if b.label == "Open"]) == 1
-
-
-def test_the_models_page(page: Page) -> None:
-    at = page("models")
-    assert not at.exception
-    assert "emoji" in "".join(str(header.value) for header in at.subheader)
-    for family, rows in capabilities().items():
-        at.segmented_control[0].set_value(family).run()
-        here = next(text.value for text in at.text if "replace_words" in text.value).split(", ")
-        refused: dict[str, str] = {}
-        for head, reason in zip(at.markdown, at.text[-len(at.markdown) :], strict=True):
-            said = head.value.replace("\\", "").strip("*").removeprefix("Not ")
-            refused |= dict.fromkeys(said.split("; "), f"controls: {reason.value}")
-        for name, row in rows.items():
-            assert (name in here) is (name not in refused)
-            for other, cell in row.items():
-                if name in here and other in here:
-                    pairs = {f"{name} with {other}", f"{other} with {name}"}
-                    pairs = {f"{name} twice"} if other == name else pairs
-                    assert {refused.get(pair, "yes") for pair in pairs} <= {"yes", cell}
-                    assert (cell == "yes") is not bool(pairs & set(refused))
-                else:
-                    assert cell in {refused[n] for n in (name, other) if n not in here}
-    assert not at.exception
 
 
 def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
@@ -331,14 +227,3 @@ def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
     peak = np.zeros((4, 4), dtype=np.float32)
     peak[1, 2] = 0.3
     assert heat(peak, (4, 4)).getpixel((2, 1)) == (255, 234, 70)
-
-
-def test_a_picture_drawn_again_is_read_again(tmp_path: Path) -> None:
-    from attention_studio.app.gallery_page import _small
-
-    path = tmp_path / "a.png"
-    seen = set()
-    for when, colour in enumerate(("red", "blue")):
-        Image.new("RGB", (8, 8), colour).save(path)
-        seen.add(_small(str(path), when))
-    assert len(seen) == 2
