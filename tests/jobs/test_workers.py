@@ -184,11 +184,12 @@ def test_a_child_lets_all_others_go_first(
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from attention_studio.jobs import start_worker
 from tests.jobs.runners import counting
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
     start_worker(Path(sys.argv[1]), counting, "fake", apart=True)
     try:
         time.sleep(60)
