@@ -10,15 +10,15 @@ import streamlit as st
 
 from ..batch.job import DRAW, PLAN, BatchJob
 from ..jobs import Job, State, job_key
-from ..models import find_models
+from .asking import ask
 from .batch_draft import EXAMPLES, BatchDraft, read_upload
 from .batch_panel import batch_owner, batch_panel, plan_panel
 from .desk import MOST_WAITING, Desk
 from .literal import literal
+from .run_fields import KEPT, model_field, steps_field
 
 __all__ = ["batch_page"]
 
-_KEPT: dict[str, Any] = {"persist_state": "session"}
 _PLAN, _DRAW = "batch_plan", "batch_draw"  # keys of the jobs that are shown
 _KEYS = {name: f"batch_{name}" for name in BatchDraft.__dataclass_fields__}
 _LARGEST_MB = 1
@@ -60,17 +60,16 @@ def _outcome(desk: Desk) -> None:
 
 def _ask(desk: Desk, what: Mapping[str, Any], where: str) -> None:
     """Submit it and show its job, or say what is wrong; the form keeps what was typed."""
-    try:
+
+    def submit() -> Job:
         asked = _draft().job()
         asked.write(desk.settings.out)
         job = _submit(desk, asked.recipe, what)
-    except (ValueError, OSError) as error:
-        st.error(literal(str(error)))
-        return
-    st.session_state[where] = job.key
-    if what is DRAW:
-        st.session_state.pop(_PLAN, None)
-    st.rerun()
+        if what is DRAW:
+            st.session_state.pop(_PLAN, None)
+        return job
+
+    ask(submit, where)
 
 
 def _submit(
@@ -133,7 +132,7 @@ def _form(desk: Desk) -> None:
         key=_KEYS["kind"],
         required=True,
         on_change=_other_example,
-        **_KEPT,
+        **KEPT,
     )
     st.text_area(
         "Manifest",
@@ -141,7 +140,7 @@ def _form(desk: Desk) -> None:
         height=240,
         max_chars=_LARGEST_MB * 2**20,
         help="One row a picture or an edit. docs/batch.md says what a row may hold.",
-        **_KEPT,
+        **KEPT,
     )
     st.file_uploader(
         "Or take a file",
@@ -154,11 +153,9 @@ def _form(desk: Desk) -> None:
         st.error(literal(said))
     with st.expander("Steps and more, of rows that do not say it"):
         left, right = st.columns(2)
-        left.number_input("Steps", 1, 200, key=_KEYS["steps"], **_KEPT)
-        right.number_input("Rows in one call", 1, 64, key=_KEYS["together"], **_KEPT)
-        names = [model.name for model in find_models(desk.settings.models)]
-        names = list(dict.fromkeys([*names, st.session_state[_KEYS["model"]]]))
-        st.selectbox("Model", names, key=_KEYS["model"], **_KEPT)
+        steps_field(left, _KEYS["steps"])
+        right.number_input("Rows in one call", 1, 64, key=_KEYS["together"], **KEPT)
+        model_field(desk, _KEYS["model"])
 
 
 _EXAMPLE = BatchDraft()

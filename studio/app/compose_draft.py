@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeGuard
 from ..compose_specs import BindAttributes, Excite, RegionPrompts, Retain, Segregate
 from ..processors.prompts.phrases import things
 from ..recipe import Recipe
-from .draft import MOST_CHARACTERS, fits, without_maps
+from .draft import MOST_CHARACTERS, fits, run_of, without_maps
 
 __all__ = ["MOST_PARTS", "MOST_STRENGTH", "ComposeDraft", "Part"]
 
@@ -75,16 +75,7 @@ class ComposeDraft:
         if not controls:
             raise ValueError("controls: none is chosen; switch one on, or give a part its prompt")
         return Recipe.model_validate(
-            {
-                "model": self.model,
-                "prompts": (self.prompt,),
-                "negative": self.negative,
-                "seed": self.seed,
-                "steps": self.steps,
-                "guidance": self.guidance,
-                "size": self.size,
-                "controls": tuple(controls),
-            }
+            {**run_of(self), "prompts": (self.prompt,), "controls": tuple(controls)}
         )
 
     @classmethod
@@ -119,12 +110,7 @@ class ComposeDraft:
             strength=strengths[0] if strengths else cls.strength,
             parts=tuple(parts),
             base=regions.base if isinstance(regions, RegionPrompts) else cls.base,
-            model=bare.model,
-            negative=bare.negative,
-            seed=bare.seed,
-            steps=bare.steps,
-            guidance=bare.guidance,
-            size=bare.size,
+            **run_of(bare),
         )
         try:
             return draft if draft.recipe() == bare else None

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
 import streamlit as st
 
-from ..models import find_models
 from ..recipe import Recipe
+from .asking import adopt, ask
 from .compose_draft import MOST_PARTS, MOST_STRENGTH, ComposeDraft, Part
 from .desk import Desk
-from .draft import MOST_CHARACTERS, MOST_GUIDANCE, MOST_SEED, MOST_STEPS, unique_words
-from .edit_page import sentence
+from .draft import MOST_CHARACTERS, unique_words
 from .job_panel import job_panel
 from .literal import literal
+from .run_fields import KEPT, run_fields
 
 __all__ = ["compose_page", "take_over_composition"]
 
-_KEPT: dict[str, Any] = {"persist_state": "session"}
 _JOB = "compose_job"
 _OF = "compose_concepts_of"  # the prompt whose things the chips are
 _KEYS = {f.name: f"compose_{f.name}" for f in fields(ComposeDraft) if f.name != "parts"}
@@ -47,7 +45,7 @@ _SWITCHES = (
 
 def compose_page(desk: Desk) -> None:
     """Draw the page."""
-    _adopt(desk)
+    adopt(desk, _JOB, take_over_composition)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
         _fill_in()
@@ -85,21 +83,6 @@ def take_over_composition(recipe: Recipe) -> bool:
     return True
 
 
-def _adopt(desk: Desk) -> None:
-    """A page opened with a job's key shows that job and its recipe, and speaks for who asked."""
-    key = st.query_params.get("job")
-    job = None if key is None or _JOB in st.session_state else desk.journal.find(key)
-    if job is None:
-        return
-    try:
-        recipe = Recipe.model_validate_json(job.recipe)
-    except ValueError:  # a job of another page
-        return
-    if take_over_composition(recipe):
-        st.session_state.setdefault("owner", job.owner)
-        st.session_state[_JOB] = key
-
-
 def _fill_in() -> None:
     """The example, where nothing is set yet."""
     for name, key in _KEYS.items():
@@ -124,9 +107,7 @@ def _draft_so_far() -> ComposeDraft:
 def _things() -> None:
     """A fragment, as each form here is: what is clicked draws only its own part again."""
     key = _KEYS
-    prompt = st.text_area(
-        "Prompt", key=key["prompt"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
-    )
+    prompt = st.text_area("Prompt", key=key["prompt"], height=68, max_chars=MOST_CHARACTERS, **KEPT)
     found = ComposeDraft(prompt=prompt).found
     words = list(dict.fromkeys([*unique_words(prompt), *found]))
     if st.session_state.get(_OF) != prompt:
@@ -140,12 +121,12 @@ def _things() -> None:
         selection_mode="multi",
         format_func=literal,
         key=key["concepts"],
-        **_KEPT,
+        **KEPT,
     )
     if not chosen and found:
         st.caption(literal(f"None is chosen, so these count: {', '.join(found)}."))
     for name, label, said in _SWITCHES:
-        st.toggle(label, key=key[name], help=said, **_KEPT)
+        st.toggle(label, key=key[name], help=said, **KEPT)
     st.slider(
         "Strength",
         *(0.0, MOST_STRENGTH),
@@ -153,7 +134,7 @@ def _things() -> None:
         format="%.0f",
         key=key["strength"],
         help="How far each step may move the picture towards what is switched on; 0: not at all.",
-        **_KEPT,
+        **KEPT,
     )
 
 
@@ -161,47 +142,34 @@ def _things() -> None:
 def _parts() -> None:
     """Boxes with prompts of their own."""
     with st.expander("Parts of the picture with their own prompts"):
-        count = st.number_input("Parts", 0, MOST_PARTS, key=_COUNT, **_KEPT)
+        count = st.number_input("Parts", 0, MOST_PARTS, key=_COUNT, **KEPT)
         for i in range(int(count)):
             text, across, down = (f"compose_{name}_{i}" for name in ("part", "across", "down"))
             for name, start in ((text, ""), (across, (0, 50)), (down, (0, 100))):
                 st.session_state.setdefault(name, start)
-            st.text_input(f"Prompt of part {i + 1}", key=text, max_chars=MOST_CHARACTERS, **_KEPT)
+            st.text_input(f"Prompt of part {i + 1}", key=text, max_chars=MOST_CHARACTERS, **KEPT)
             left, right = st.columns(2)
             for side, label, name in (
                 (left, "From left to right, %", across),
                 (right, "From top to bottom, %", down),
             ):
-                side.slider(label, 0, 100, step=5, key=name, **_KEPT)
+                side.slider(label, 0, 100, step=5, key=name, **KEPT)
         st.slider(
             "Weight of the whole prompt within parts",
             *(0.0, 1.0),
             step=0.05,
             key=_KEYS["base"],
-            **_KEPT,
+            **KEPT,
         )
 
 
 @st.fragment
 def _settings(desk: Desk) -> None:
-    key = _KEYS
     with st.expander("Seed, steps and more"):
-        left, middle, right = st.columns(3)
-        left.number_input("Seed", 0, MOST_SEED, key=key["seed"], **_KEPT)
-        middle.number_input("Steps", 1, MOST_STEPS, key=key["steps"], **_KEPT)
-        right.number_input("Guidance", 0.0, MOST_GUIDANCE, step=0.5, key=key["guidance"], **_KEPT)
-        st.text_input("Not in the picture", key=key["negative"], max_chars=MOST_CHARACTERS, **_KEPT)
-        names = [model.name for model in find_models(desk.settings.models)]
-        names = list(dict.fromkeys([*names, st.session_state[key["model"]]]))
-        st.selectbox("Model", names, format_func=str, key=key["model"], **_KEPT)
+        run_fields(desk, _KEYS)
 
 
 @st.fragment
 def _go(desk: Desk) -> None:
     if st.button("Compose", type="primary", width="stretch", key="compose_go"):
-        try:
-            st.session_state[_JOB] = desk.submit(_draft_so_far().recipe()).key
-        except ValueError as error:
-            st.error(literal(sentence(error)))
-        else:
-            st.rerun()
+        ask(lambda: desk.submit(_draft_so_far().recipe()), _JOB)

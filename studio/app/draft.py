@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from unicodedata import category
 
 from ..control_specs import (
@@ -28,6 +28,7 @@ __all__ = [
     "Draft",
     "Mode",
     "fits",
+    "run_of",
     "stands_in",
     "unique_words",
     "visible",
@@ -110,12 +111,7 @@ class Draft:
             blend=tuple(dict.fromkeys(blend)),
             cross_replace=self.hold,
             self_replace=self.layout,
-            model=self.model,
-            negative=self.negative,
-            seed=self.seed,
-            steps=self.steps,
-            guidance=self.guidance,
-            size=self.size,
+            **run_of(self),
         )
 
     @classmethod
@@ -140,12 +136,7 @@ class Draft:
         draft = cls(
             prompt=prompt,
             weights=weights,
-            model=bare.model,
-            negative=bare.negative,
-            seed=bare.seed,
-            steps=bare.steps,
-            guidance=bare.guidance,
-            size=bare.size,
+            **run_of(bare),
             hold=read.during[1],
             layout=layout.during[1],
         )
@@ -192,6 +183,12 @@ def stands_in(word: str, *prompts: str) -> bool:
             continue
         return True
     return False
+
+
+def run_of(asked: object) -> dict[str, Any]:
+    """What recipes and drafts alike say of how to draw, by name."""
+    names = ("model", "negative", "seed", "steps", "guidance", "size")
+    return {name: getattr(asked, name) for name in names}
 
 
 def fits(recipe: Recipe) -> bool:

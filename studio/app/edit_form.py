@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
 
 import streamlit as st
 
-from ..models import find_models
 from .desk import Desk
 from .draft import (
     MOST_CHARACTERS,
-    MOST_GUIDANCE,
-    MOST_SEED,
-    MOST_STEPS,
     WEIGHTS,
     Draft,
     Mode,
@@ -23,6 +18,7 @@ from .draft import (
     words_of,
 )
 from .literal import literal
+from .run_fields import KEPT, run_fields
 
 __all__ = ["KEYS", "draft_so_far", "fill_in", "forget_chips", "settings_form", "words_form"]
 
@@ -35,7 +31,6 @@ _MODES: dict[Mode, str] = {
     "reweight": "Re-weight",
 }
 _WEIGHED, _AROUND, _WEIGHT_OF = "chips_weights", "chips_around", "weight_of_"
-_KEPT: dict[str, Any] = {"persist_state": "session"}
 
 
 def fill_in() -> None:
@@ -53,7 +48,7 @@ def draft_so_far() -> Draft:
 def words_form() -> None:
     """What to change. A fragment: what is typed and clicked here draws only this part again."""
     prompt = st.text_area(
-        "Prompt", key=KEYS["prompt"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
+        "Prompt", key=KEYS["prompt"], height=68, max_chars=MOST_CHARACTERS, **KEPT
     )
     mode: Mode = st.segmented_control(
         "What to do",
@@ -62,7 +57,7 @@ def words_form() -> None:
         key=KEYS["mode"],
         required=True,
         width="stretch",
-        **_KEPT,
+        **KEPT,
     )
     _change(mode, prompt)
 
@@ -71,30 +66,14 @@ def words_form() -> None:
 def settings_form(desk: Desk) -> None:
     """How to draw it. A fragment of its own, since it has most of the page's widgets."""
     with st.expander("Seed, steps and more"):
-        left, middle, right = st.columns(3)
-        left.number_input("Seed", 0, MOST_SEED, key=KEYS["seed"], **_KEPT)
-        middle.number_input("Steps", 1, MOST_STEPS, key=KEYS["steps"], **_KEPT)
-        right.number_input(
-            "Guidance",
-            *(0.0, MOST_GUIDANCE),
-            step=0.5,
-            key=KEYS["guidance"],
-            help="How closely the picture keeps to the prompt.",
-            **_KEPT,
-        )
-        st.text_input(
-            "Not in the picture", key=KEYS["negative"], max_chars=MOST_CHARACTERS, **_KEPT
-        )
+        run_fields(desk, KEYS)
         left, right = st.columns(2)
         for side, name, label, said in (
             (left, "hold", "Follow the source's words", "looks for words where the source did"),
             (right, "layout", "Follow the source's layout", "is laid out as the source is"),
         ):
             said = f"The part of the steps in which the edit {said}."
-            side.slider(label, 0.0, 1.0, step=0.05, key=KEYS[name], help=said, **_KEPT)
-        names = [model.name for model in find_models(desk.settings.models)]
-        names = list(dict.fromkeys([*names, st.session_state[KEYS["model"]]]))
-        st.selectbox("Model", names, format_func=str, key=KEYS["model"], **_KEPT)
+            side.slider(label, 0.0, 1.0, step=0.05, key=KEYS[name], help=said, **KEPT)
 
 
 def forget_chips() -> None:
@@ -120,7 +99,7 @@ def _change(mode: Mode, prompt: str) -> None:
         _swap(prompt)
     elif mode == "refine":
         st.text_area(
-            "Edited prompt", key=KEYS["refined"], height=68, max_chars=MOST_CHARACTERS, **_KEPT
+            "Edited prompt", key=KEYS["refined"], height=68, max_chars=MOST_CHARACTERS, **KEPT
         )
     _words(mode, prompt, draft_so_far().edited)
 
@@ -137,12 +116,12 @@ def _swap(prompt: str) -> None:
             format_func=lambda number: literal(words[number]),
             key=KEYS["word"],
             required=True,
-            **_KEPT,
+            **KEPT,
         )
     else:
         st.caption("The prompt has no word to replace yet.")
-    st.text_input("Becomes", key=KEYS["becomes"], max_chars=200, **_KEPT)
-    st.toggle("Leave the rest of the picture as it is", key=KEYS["keep_rest"], **_KEPT)
+    st.text_input("Becomes", key=KEYS["becomes"], max_chars=200, **KEPT)
+    st.toggle("Leave the rest of the picture as it is", key=KEYS["keep_rest"], **KEPT)
     _shown("Edited prompt", draft_so_far().edited)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .fakes import Counting
 
 PAGES = {
     "edit": "from attention_studio.app.edit_page import edit_page; edit_page(desk)",
+    "batch": "from attention_studio.app.batch_page import batch_page; batch_page(desk)",
     "compose": "from attention_studio.app.compose_page import compose_page; compose_page(desk)",
     "gallery": "from attention_studio.app.gallery_page import gallery_page; "
     "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
@@ -32,6 +34,14 @@ desk = open_desk(Settings(Path({out!r})))
 """
 
 
+def visit(out: Path, name: str, **query: str) -> AppTest:
+    """Opens a page by its name, as another visitor."""
+    at = AppTest.from_string(FRAME.format(out=str(out), page=PAGES[name]), default_timeout=60)
+    for key, value in query.items():
+        at.query_params[key] = value
+    return at.run()
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
@@ -44,13 +54,7 @@ def page(out: Path) -> Iterator[Callable[..., AppTest]]:
     """Opens a page by its name; each call is another visitor."""
     worker = start_worker(out, lambda device: Counting(out), "cpu")
 
-    def opened(name: str, **query: str) -> AppTest:
-        at = AppTest.from_string(FRAME.format(out=str(out), page=PAGES[name]), default_timeout=60)
-        for key, value in query.items():
-            at.query_params[key] = value
-        return at.run()
-
-    yield opened
+    yield partial(visit, out)
     worker.stop(30)
     st.cache_resource.clear()
 

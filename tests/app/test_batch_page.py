@@ -24,12 +24,12 @@ from attention_studio.jobs import Journal, State, start_worker
 from attention_studio.recipe import Recipe
 
 from .batch_fakes import make_both
-from .conftest import FRAME
+from .conftest import visit
 from .fakes import SLOW_SEED
 from .hostile import HOSTILE
+from .reading import button, text_of
 
 Page = Callable[..., AppTest]
-PAGE = "from attention_studio.app.batch_page import batch_page; batch_page(desk)"
 
 
 @pytest.fixture
@@ -37,25 +37,14 @@ def page(out: Path) -> Iterator[Page]:
     """Opens the page; each call is another visitor."""
     worker = start_worker(out, partial(make_both, out), "cpu")
 
-    def opened(**query: str) -> AppTest:
-        at = AppTest.from_string(FRAME.format(out=str(out), page=PAGE), default_timeout=60)
-        for key, value in query.items():
-            at.query_params[key] = value
-        return at.run()
-
-    yield opened
+    yield partial(visit, out, "batch")
     worker.stop(30)
     st.cache_resource.clear()
     st.cache_data.clear()
 
 
-def _shown(at: AppTest) -> str:
-    kinds = (at.text, at.markdown, at.caption, at.error, at.warning, at.info)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
 def _press(at: AppTest, label: str) -> AppTest:
-    return next(button for button in at.button if button.label == label).click().run()
+    return button(at, label).click().run()
 
 
 def _ended(at: AppTest, out: Path, state: State = State.done) -> AppTest:
@@ -109,11 +98,11 @@ def test_the_example_is_one_click_away(page: Page, out: Path) -> None:
     at = _ended(_press(at, "Plan"), out)
     assert not at.exception
     assert [metric.value for metric in at.metric[:2]] == ["6", "7"]
-    assert "6 calls of the pipeline, about" in _shown(at)
+    assert "6 calls of the pipeline, about" in text_of(at)
     assert not list(out.rglob("*.png"))
     at = _ended(_press(at, "Start"), out)
     assert not at.exception and not at.error
-    assert "6 of 6 rows done" in _shown(at)
+    assert "6 of 6 rows done" in text_of(at)
     table = _table(at)
     assert table["row"] == ["swap", "colours-0", "colours-1", "seeds-0", "seeds-1", "seeds-2"]
     assert set(table["state"]) == {"done"}
@@ -128,7 +117,7 @@ def test_lines_that_make_no_row_are_told_and_the_text_stays(page: Page, out: Pat
     text = '{"prompt": "a cat"}\n{"prompt": \n{"prompt": "a", "x": "<b>*y*</b>"}\n'
     at = _ended(_press(_type(page(), text), "Plan"), out)
     assert at.metric[0].value == "1"
-    assert "2 lines make no row." in _shown(at)
+    assert "2 lines make no row." in text_of(at)
     assert "line 2: it is not valid JSON" in [t.value for t in at.text]
     assert at.text_area(key="batch_text").value == text
     at = _ended(_press(_type(at, "{"), "Start"), out, State.failed)
@@ -167,7 +156,7 @@ def test_cancel_then_resume(page: Page, out: Path) -> None:
     _press(at, "Cancel")
     at = _ended(at, out, State.cancelled)
     assert time.monotonic() - asked < 5
-    assert "3 of 4 rows done" in _shown(at)
+    assert "3 of 4 rows done" in text_of(at)
     before = {path: path.stat().st_mtime_ns for path in out.glob("batches/*/pictures/*/*/*.png")}
     again = page(batch=key)  # reloaded: the manifest is there, and so is the way on
     assert again.text_area(key="batch_text").value == slow
@@ -182,13 +171,13 @@ def test_cancel_then_resume(page: Page, out: Path) -> None:
 def test_failed_rows_are_shown_and_drawn_again(page: Page, out: Path) -> None:
     rows = _rows({"id": "good", "prompt": "a cat"}, {"prompt": "x", "negative": "fail"})
     at = _ended(_press(_type(page(), rows), "Start"), out)
-    assert "1 of 2 rows done, 1 failed" in _shown(at)
+    assert "1 of 2 rows done, 1 failed" in text_of(at)
     assert _table(at)["what came of it"][1] == "negative: <b>no</b> *failure*"
     jobs = len(Journal(out).all("SELECT 1 FROM jobs"))
     at = _ended(_press(at, "Draw the failed rows again"), out)
     assert not at.exception
     assert len(Journal(out).all("SELECT 1 FROM jobs")) == jobs + 1
-    assert "1 of 2 rows done, 1 failed" in _shown(at)
+    assert "1 of 2 rows done, 1 failed" in text_of(at)
 
 
 def test_a_batch_gives_way_to_single_pictures(page: Page, out: Path) -> None:
@@ -218,9 +207,9 @@ def test_a_batch_whose_files_are_gone_is_drawn_again(page: Page, out: Path) -> N
     text = _rows({"id": "a", "prompt": "a cat"})
     at = _ended(_press(_type(page(), text), "Start"), out)
     shutil.rmtree(out / "batches")
-    assert "are gone" in _shown(at.run())
+    assert "are gone" in text_of(at.run())
     at = _ended(_press(at, "Start"), out)
-    assert "1 of 1 rows done" in _shown(at)
+    assert "1 of 1 rows done" in text_of(at)
 
 
 def test_what_people_type_is_text(page: Page, out: Path) -> None:
