@@ -25,14 +25,11 @@ import argparse
 import csv
 import json
 import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from operator import sub
 from pathlib import Path
@@ -49,6 +46,7 @@ from attention_studio.batch.entries import Maker
 from attention_studio.batch.formats import read_entries
 from attention_studio.batch.plan import Settings
 from attention_studio.batch.run import Batch, run_batch
+from attention_studio.bench.stamp import stamp
 
 CASES = {
     "edits": lambda i: {"prompt": "a cat on grass", "to": "a dog on grass", "seed": i},
@@ -234,11 +232,9 @@ def write(asked: argparse.Namespace, measured: Sequence[Mapping[str, object]]) -
         "rows": asked.rows,
         "steps": asked.steps,
         "batch_size": asked.batch_size,
-        "device": f"{asked.device}: {_processor()}",
         "model": asked.model,
-        "torch": torch.__version__,
-        "commit": _commit(),
-        "date": date.today().isoformat(),
+        "cores": os.cpu_count(),
+        **stamp(torch.device(asked.device)),
     }
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     with asked.out.open("w", encoding="utf-8", newline="") as file:
@@ -247,21 +243,6 @@ def write(asked: argparse.Namespace, measured: Sequence[Mapping[str, object]]) -
         writer.writerows({**one, **machine} for one in measured)
     for one in measured:
         print(", ".join(f"{name} {value}" for name, value in one.items() if value is not None))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores"
-
-
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty=+"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)
-    return done.stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

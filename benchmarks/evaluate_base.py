@@ -11,14 +11,15 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from attention_studio import load
+from attention_studio.bench.stamp import stamp
 from attention_studio.emoji.train.word_maps import measure_word_maps
 from attention_studio.evaluate import BaseReport, Resources, evaluate_base, measure_resources
 from attention_studio.evaluate.prompts import EVALUATION_SEEDS, draw_prompts
@@ -66,20 +67,20 @@ def main() -> None:
     )
     (asked.out / "resources.json").write_text(costs.to_json() + "\n", encoding="utf-8")
     print(base.table(), words.table(), costs.to_json(), sep="\n")
-    stamp: Row = {
+    made: Row = {
         "model": about.name,
         "version": about.version,
         "steps": asked.steps,
         "guidance": asked.guidance,
         "seed": asked.seed,
-        "device": f"CPU {platform.machine()}, {os.cpu_count()} cores",
-        "commit": _commit(),
+        "cores": os.cpu_count(),
+        **stamp(torch.device("cpu")),
     }
     with (HERE / "evaluate_base.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *stamp])
+        writer = csv.DictWriter(file, [*COLUMNS, *made])
         writer.writeheader()
         for row in (*_base_rows(base), *_word_rows(words), *_cost_rows(costs)):
-            writer.writerow({**dict.fromkeys(COLUMNS, ""), **row, **stamp})
+            writer.writerow({**dict.fromkeys(COLUMNS, ""), **row, **made})
 
 
 def _base_rows(report: BaseReport) -> Iterator[Row]:
@@ -119,17 +120,6 @@ def _cost_rows(costs: Resources) -> Iterator[Row]:
 
 def _show(done: int, total: int) -> None:
     print(f"\r{done} of {total} picture-steps", end="", file=sys.stderr, flush=True)
-
-
-def _commit() -> str:
-    """The checkout's commit, with a + when files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=HERE, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
 
 
 if __name__ == "__main__":

@@ -90,14 +90,7 @@ def load(
                 pipe = DiffusionPipeline.from_pretrained(
                     path, dtype=dtype, local_files_only=True, use_safetensors=True
                 )
-            except (
-                OSError,
-                ValueError,
-                KeyError,
-                TypeError,
-                AttributeError,
-                RuntimeError,
-            ) as error:
+            except _BROKEN as error:
                 said = " ".join(str(error).split())[:300]
                 if "memory" in said:
                     raise

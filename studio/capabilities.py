@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import TypeAlias
 
-__all__ = ["Matrix", "capabilities", "read_page"]
+__all__ = ["Matrix", "Pairs", "capabilities", "controls_of", "exceptions", "read_page"]
 
-Matrix: TypeAlias = Mapping[str, Mapping[str, Mapping[str, str]]]
-"""Family -> control -> control -> "yes", or the sentence with which the pair is refused."""
+Pairs: TypeAlias = Mapping[str, Mapping[str, str]]
+"""Control -> control -> "yes", or the sentence with which the pair is refused."""
+
+Matrix: TypeAlias = Mapping[str, Pairs]
+"""By family."""
 
 
 def capabilities() -> Matrix:
     """The matrix that was generated with this version; see docs/capabilities.md."""
     found: Matrix = json.loads(files(__package__).joinpath("capabilities.json").read_text("utf-8"))
+    return found
+
+
+def controls_of(pairs: Pairs) -> list[str]:
+    """The controls that work on a family."""
+    return [name for name in pairs if "yes" in pairs[name].values()]
+
+
+def exceptions(pairs: Pairs) -> dict[str, list[str]]:
+    """Reason -> what it holds for: controls that do not work on a family, then pairs."""
+    here, found = controls_of(pairs), defaultdict[str, list[str]](list)
+    for name in pairs:
+        if name not in here:
+            found[pairs[name][name]].append(name)
+    for i, name in enumerate(here):
+        for other in here[i:]:
+            if (reason := pairs[name][other]) != "yes":
+                found[reason].append(f"{name} twice" if other == name else f"{name} with {other}")
     return found
 
 

@@ -106,6 +106,6 @@ def setting(kind: str, head_dim: int, item_bytes: int, near: bool, arch: int) ->
     """
     columns = max(64, block_of(head_dim))
     if item_bytes > 2:
-        return WIDE[arch, min(128, columns), kind]  # the interpreter alone gets more channels
+        return WIDE[arch, columns, kind]
     chosen = TABLE[arch, columns, kind]
     return replace(chosen, other=HALF) if near and chosen.other == FULL else chosen

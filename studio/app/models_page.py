@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import streamlit as st
 
-from ..capabilities import Matrix, capabilities
+from ..capabilities import Matrix, capabilities, controls_of, exceptions
 from ..models import Model, find_models
 from .desk import Desk
 from .literal import literal
 
 __all__ = ["models_page"]
-
-Rows: TypeAlias = Mapping[str, Mapping[str, str]]
 
 
 def models_page(desk: Desk) -> None:
@@ -72,30 +68,12 @@ def _together(matrix: Matrix) -> None:
         format_func=literal,
         required=True,
     )
-    rows = matrix[family]
     st.caption("Controls that work here. Any of them combine in one run; the tests try every pair.")
-    st.text(", ".join(_here(rows)))
-    for i, (reason, pairs) in enumerate(_exceptions(rows).items()):
+    st.text(", ".join(controls_of(matrix[family])))
+    for i, (reason, pairs) in enumerate(exceptions(matrix[family]).items()):
         with st.container(key=f"caption_pair_{i}"):
             st.markdown(f"**Not {literal('; '.join(pairs))}**")
             st.text(reason.removeprefix("controls: "))
-
-
-def _here(rows: Rows) -> list[str]:
-    return [name for name in rows if "yes" in rows[name].values()]
-
-
-def _exceptions(rows: Rows) -> dict[str, list[str]]:
-    """Reason -> what it holds for: controls that do not work here, then pairs."""
-    here, found = _here(rows), defaultdict[str, list[str]](list)
-    for name in rows:
-        if name not in here:
-            found[rows[name][name]].append(name)
-    for i, name in enumerate(here):
-        for other in here[i:]:
-            if (reason := rows[name][other]) != "yes":
-                found[reason].append(f"{name} twice" if other == name else f"{name} with {other}")
-    return found
 
 
 def _card(path: Path) -> dict[str, Any]:

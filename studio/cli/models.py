@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..capabilities import Matrix, capabilities
+from ..capabilities import capabilities, controls_of, exceptions
 from ..models import Model, find_models
 from .options import AsJson, Folders
 from .pictures import print_json
@@ -39,11 +38,11 @@ def models(
         console.print(_models(found))
     else:
         print("No model yet: `attention-studio train emoji-sd` makes the embedded one.")
-    for family, rows in together.items():
-        for line in _together(family, rows):
+    for family, pairs in together.items():
+        lines = [f"{family}: any of {', '.join(controls_of(pairs))}, together"]
+        lines += [f"  not {'; '.join(what)} ({why})" for why, what in exceptions(pairs).items()]
+        for line in lines:
             console.print(line, markup=False, highlight=False)
-    for sentence in sorted(_refusals(together)):
-        console.print(f"no: {sentence}", markup=False, highlight=False)
 
 
 def _models(found: tuple[Model, ...]) -> Table:
@@ -57,24 +56,3 @@ def _models(found: tuple[Model, ...]) -> Table:
         licence = model.licence or "see its files"
         table.add_row(*map(escape, (model.name, model.family, side, size, draws, licence)))
     return table
-
-
-def _together(family: str, rows: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
-    """What goes together on a family, and only what does not, pair by pair."""
-    here = [name for name in rows if "yes" in rows[name].values()]
-    yield f"{family}: {', '.join(here)}; any of them together, but:"
-    nothing = True
-    for i, name in enumerate(here):
-        if others := [other for other in here[i:] if rows[name].get(other) != "yes"]:
-            nothing = False
-            yield f"  not {name} with {', '.join(others)}"
-    if absent := [name for name in rows if name not in here]:
-        nothing = False
-        yield f"  not here: {', '.join(absent)}"
-    if nothing:
-        yield "  no exception"
-
-
-def _refusals(together: Matrix) -> set[str]:
-    cells = (cell for rows in together.values() for row in rows.values() for cell in row.values())
-    return {cell for cell in cells if cell != "yes"}
