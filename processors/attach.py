@@ -14,6 +14,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import prod
 from typing import Any
 
 import torch
@@ -21,10 +22,11 @@ import torch
 from .call import Kind
 from .control import Control
 from .families import Family, Keeps, family_of
+from .families.positions import stretch
 from .noise import RandomState
 from .recorder import BUDGET_BYTES
 from .run import Run
-from .step import Condition, Inputs, LatentEdit, Objective
+from .step import Condition, Inputs, LatentEdit, Objective, Stretch
 
 __all__ = ["attach", "attached"]
 
@@ -58,6 +60,9 @@ def attach(
     with ExitStack() as undo:
         setattr(denoiser, _MARK, run)
         undo.callback(delattr, denoiser, _MARK)
+        factor = prod(c.theta_factor for c in controls if isinstance(c, Stretch))
+        if factor != 1:
+            undo.callback(stretch(denoiser, factor))
         if any(isinstance(control, Objective) for control in controls):
             for parameter in denoiser.parameters():  # a gradient in the latents needs none in them
                 undo.callback(parameter.requires_grad_, parameter.requires_grad)

@@ -17,6 +17,7 @@ from .plan import Plan, Plans
 from .readings import Pair, read
 from .recorder import Recorder
 from .tensors import Looks, pick
+from .windows import Windows
 
 __all__ = ["run"]
 
@@ -34,14 +35,15 @@ def run(
     """
     for control in controls:
         call = control.tokens(call)
-    bias = limits(call, controls)
+    windows = Windows.of(call, controls)
+    bias = limits(call, controls, masks=windows is None)
     plans = plans or Plans()
     dense = any(control.overrides("edit") for control in controls)
     if call.site.kind is Kind.JOINT:
         joint = plans.of(call, controls, JointPlan.of)
         _check(call, controls, edits=dense or bool(joint.edits))
         other = _other_operator(call, controls)
-        return run_joint(call, joint, bias, recorder) if other is None else other
+        return run_joint(call, joint, bias, recorder, windows) if other is None else other
     plan = plans.of(call, controls, Plan.of)
     _check(call, controls, edits=dense or not plan.mix.plain)
 
@@ -49,25 +51,37 @@ def run(
     if other is not None:
         return other
     if dense:
+        bias = bias if windows is None else windows.table(bias)
         return _by_probabilities(call, controls, plan, bias, recorder)
     records = recorder is not None and bool(plan.readings)
     looks = call.looks(plan.looks)
-    output, lses = _by_plan(call, plan, looks, bias, records=records)
+    output, lses = _by_plan(call, plan, looks, bias, windows, records=records)
     if recorder is not None:
+        bias = bias if windows is None or not plan.readings else windows.table(bias)
         read(call, plan.readings, looks, bias, lses, recorder)
     return output
 
 
 def _by_plan(
-    call: Call, plan: Plan, looks: Looks, bias: Tensor | None, *, records: bool
+    call: Call,
+    plan: Plan,
+    looks: Looks,
+    bias: Tensor | None,
+    windows: Windows | None,
+    *,
+    records: bool,
 ) -> tuple[Tensor, Mapping[Pair, Tensor]]:
     """At most two fused calls, [B, H, N, D], and the LSE [H, N] of each pair."""
     lses: dict[Pair, Tensor] = {}
 
     def attend(pairs: Sequence[Pair], values: Tensor) -> Tensor:
-        q, k = looks.of([looked for _, looked in pairs])
-        own = bias if bias is None or len(bias) == 1 else pick(bias, [row for row, _ in pairs])
-        out, lse = fused(q, k, values, call.scale, own, wants_lse=records)
+        rows, looked = ([pair[i] for pair in pairs] for i in (0, 1))
+        q, k = looks.of(looked)
+        own = bias if bias is None or len(bias) == 1 else pick(bias, rows)
+        if windows is None:
+            out, lse = fused(q, k, values, call.scale, own, wants_lse=records)
+        else:
+            out, lse = windows.attend(rows, q, k, values, own, wants_lse=records)
         if lse is not None:
             lses.update(zip(pairs, lse, strict=True))
         return out

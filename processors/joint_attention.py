@@ -24,6 +24,7 @@ from .fused import fused
 from .joint_plan import JointEdit, JointPlan, Keys, Level
 from .recorder import Recorder
 from .tensors import pick
+from .windows import Windows
 
 __all__ = ["run_joint"]
 
@@ -32,9 +33,13 @@ Levels = dict[tuple[int, Level], Tensor]
 
 
 def run_joint(
-    call: Call, plan: JointPlan, bias: Tensor | None, recorder: Recorder | None
+    call: Call,
+    plan: JointPlan,
+    bias: Tensor | None,
+    recorder: Recorder | None,
+    windows: Windows | None = None,
 ) -> Tensor:
-    """[B, H, N, D]; `bias` as `limits` gives it. Maps go to the recorder.
+    """[B, H, N, D]; `bias` as `limits` gives it, but for discs in `windows`. Maps are recorded.
 
     Rows that nothing edits are one fused call on the stock pipeline's own tensors, and so keep its
     bits. ValueError without image tokens or for maps on none.
@@ -48,7 +53,11 @@ def run_joint(
         q, k = call.looks(plan.plain).of(plan.plain)
         own = bias if bias is None or len(bias) == 1 else pick(bias, plan.plain)
         measures = bool(set(plan.measured) & set(plan.plain))
-        out, found = fused(q, k, pick(call.v, plan.plain), call.scale, own, wants_lse=measures)
+        v = pick(call.v, plan.plain)
+        if windows is None:
+            out, found = fused(q, k, v, call.scale, own, wants_lse=measures)
+        else:
+            out, found = windows.attend(plan.plain, q, k, v, own, wants_lse=measures)
         if found is not None:
             levels |= {
                 (row, Level.ROW): found[i, None, :, image] for i, row in enumerate(plan.plain)
@@ -57,8 +66,14 @@ def run_joint(
     for row in plan.measured:
         if (row, Level.ROW) not in levels:
             q, k = call.looks([row]).of([row])
-            limit = _limit(bias, row, image, slice(None))
-            levels[row, Level.ROW] = lse(q[:, :, image], k, scale=call.scale, bias=limit)
+            if windows is None:
+                limit = _limit(bias, row, image, slice(None))
+                levels[row, Level.ROW] = lse(q[:, :, image], k, scale=call.scale, bias=limit)
+            else:
+                own = bias if bias is None or len(bias) == 1 else bias[row : row + 1]
+                levels[row, Level.ROW] = windows.lse(row, q, k, own)[:, :, image]
+    if windows is not None and plan.edits:  # parts of the keys, which the disc kernel cannot take
+        bias = windows.table(bias)
     parts += [_edited(call, edit, bias, image, levels) for edit in plan.edits]
     if recorder is not None:
         _read(call, plan, bias, levels, recorder)

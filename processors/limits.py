@@ -13,14 +13,16 @@ from .control import Control
 __all__ = ["limits"]
 
 
-def limits(call: Call, controls: Sequence[Control]) -> Tensor | None:
+def limits(call: Call, controls: Sequence[Control], *, masks: bool = True) -> Tensor | None:
     """What is added to the scores, broadcastable to [B, H, N, S], fp32; None = nothing.
+
+    masks: without them only biases, where `Windows` has all masks.
 
     It belongs to the output row: a row that looks by another row's queries keeps its own limits.
     """
     total = call.bias
     for control in controls:
-        mask, bias = control.mask(call), control.bias(call)
+        mask, bias = control.mask(call) if masks else None, control.bias(call)
         if mask is None and bias is None:
             continue
         added = torch.zeros(1, 1, 1, call.shape[3], device=call.device)

@@ -23,7 +23,7 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """Image tokens see image tokens within a disc; all else sees all.
+    """Image tokens see image tokens within a disc; all else sees all, but text no pooled keys.
 
     CLEAR, Liu et al. 2024 (arXiv:2412.16112):  dy² + dx² < radius²  (strict, as in the code).
     radius_tok: in tokens of the grid.
@@ -37,7 +37,10 @@ class Window:
         columns = _places(call.keys, S, call.device)
         distance = (rows[:, None] - columns[None, :]).square().sum(-1)
         # text has no place: nan compares False, and `not (>=)` leaves it visible
-        return ~(distance >= self.radius_tok**2)
+        allowed = ~(distance >= self.radius_tok**2)
+        if call.keys.coarse is not None:
+            allowed[:, call.keys.coarse] = ~rows[:, :1].isnan()
+        return allowed
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,6 +29,7 @@ __all__ = [
     "Refining",
     "Relative",
     "Selective",
+    "Stretch",
 ]
 
 
@@ -117,4 +118,14 @@ class LatentEdit(Protocol):
 
     def edit_latents(self, latents: Tensor, maps: Maps, step: Step) -> Tensor:
         """The latents [P·n, C, h, w] to go on with, prompt-major."""
+        ...
+
+
+@runtime_checkable
+class Stretch(Protocol):
+    """A control that changes the rotary positions of the whole run: NTK-aware scaling."""
+
+    @property
+    def theta_factor(self) -> float:
+        """What their base is multiplied by; 1 = left alone."""
         ...

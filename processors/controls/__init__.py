@@ -5,6 +5,7 @@ from .box_layout import BoxLayout
 from .excite import Excite
 from .keep_layout import KeepLayout
 from .local_blend import LocalBlend
+from .local_window import LocalWindow
 from .record_maps import RecordMaps
 from .refine_words import RefineWords
 from .region_prompts import RegionPrompts
@@ -21,6 +22,7 @@ __all__ = [
     "Excite",
     "KeepLayout",
     "LocalBlend",
+    "LocalWindow",
     "RecordMaps",
     "RefineWords",
     "RegionPrompts",
