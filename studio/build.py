@@ -12,6 +12,7 @@ from .processors import (
     Interval,
     KeepLayout,
     LocalBlend,
+    LocalWindow,
     RecordMaps,
     RefineWords,
     ReplaceWords,
@@ -59,6 +60,16 @@ def _control(spec: Spec, recipe: Recipe, prompt: int | None) -> Control | None:
                 spec.threshold,
                 spec.subtract_threshold,
                 Interval(*spec.during),
+            )
+        case specs.LocalWindow():
+            return LocalWindow(
+                spec.radius,
+                spec.pooled,
+                scale=spec.scale,
+                ntk=spec.ntk,
+                trained=spec.trained,
+                during=Interval(*spec.during),
+                blocks=Interval(*spec.blocks),
             )
         case specs.ReweightWords():
             return _reweight(spec, recipe, prompt)

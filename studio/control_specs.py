@@ -24,6 +24,7 @@ __all__ = [
     "ControlSpec",
     "KeepLayout",
     "LocalBlend",
+    "LocalWindow",
     "RecordMaps",
     "RefineWords",
     "ReplaceWords",
@@ -93,6 +94,22 @@ class LocalBlend(Spec):
     during: During = (0.2, 1.0)
 
 
+class LocalWindow(Spec):
+    """Windows of a transformer's attention; see `processors.LocalWindow`. For all prompts.
+
+    radius: in tokens.    pooled: side of the cells whose means every image token sees as well.
+    """
+
+    control: Literal["local_window"] = "local_window"
+    radius: Annotated[float, Field(gt=0, le=4096)] = 16.0
+    pooled: Annotated[int, Field(ge=2, le=256)] | None = None
+    scale: Literal["plain", "proportional"] = "plain"
+    ntk: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    trained: Annotated[int, Field(ge=1, le=4096)] | None = None
+    during: During = (0.0, 1.0)
+    blocks: During = (0.0, 1.0)
+
+
 class RecordMaps(Spec):
     """Word maps; see `processors.RecordMaps`. It only reads."""
 
@@ -125,6 +142,7 @@ ControlSpec: TypeAlias = Annotated[
     | ReweightWords
     | KeepLayout
     | LocalBlend
+    | LocalWindow
     | RecordMaps
     | SchedulePrompt
     | Segregate
@@ -143,6 +161,7 @@ CONTROLS: tuple[str, ...] = (
     "reweight_words",
     "keep_layout",
     "local_blend",
+    "local_window",
     "record_maps",
     "schedule_prompt",
     "segregate",

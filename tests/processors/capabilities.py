@@ -18,6 +18,7 @@ from attention_studio.processors import (
     Interval,
     KeepLayout,
     LocalBlend,
+    LocalWindow,
     RecordMaps,
     RefineWords,
     RegionPrompts,
@@ -49,6 +50,7 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "reweight_words": lambda during: ReweightWords({"tiger": 3.0}, during),
     "keep_layout": KeepLayout,
     "local_blend": lambda during: LocalBlend(("cat", "tiger"), threshold=0.9, during=during),
+    "local_window": lambda during: LocalWindow(3, during=during),
     "record_maps": lambda during: RecordMaps(("grass",), during=during),
     "schedule_prompt": lambda during: SchedulePrompt(((), ((1 - during.end, "a lion on sand"),))),
     "segregate": lambda during: Segregate(_TWO, during=during, rows=Rows.COND_EDIT),
@@ -66,7 +68,7 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     ),
 }
 _TWO, _BOX = ("tiger", "grass"), (0.0, 0.0, 0.5, 1.0)
-_FOR_ALL_PROMPTS = {"region_prompts"}  # which therefore change the source too
+_FOR_ALL_PROMPTS = {"local_window", "region_prompts"}  # which therefore change the source too
 PAIRS = tuple(combinations_with_replacement(CONTROLS, 2))
 _ALWAYS, _NEVER = Interval(0.0, 1.0), Interval(0.0, 0.0)
 _STEPS = 2
@@ -106,10 +108,10 @@ def page() -> str:
         "",
         "Written by `python -m tests.processors.capabilities > docs/capabilities.md`, which runs",
         "every pair on a tiny random pipeline. Yes means: the source's picture keeps the bits of a",
-        "stock run (but for region_prompts, which is for all prompts); each control by itself",
-        "leaves all of them alone while it is switched off and after it is gone. Anything else is",
-        "the sentence of the refusal. Of two controls that both edit maps, the later one in the",
-        "list sees what the earlier one left.",
+        "stock run (but for local_window and region_prompts, which are for all prompts); each",
+        "control by itself leaves all of them alone while it is switched off and after it is gone.",
+        "Anything else is the sentence of the refusal. Of two controls that both edit maps, the",
+        "later one in the list sees what the earlier one left.",
     ]
     names = list(CONTROLS)
     for family in FAMILIES:
