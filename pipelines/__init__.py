@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .load import load
 
 if TYPE_CHECKING:
+    from .clear_weights import load_clear
     from .composition import (
         ComposeMixin,
         ComposeOutput,
@@ -38,9 +39,11 @@ __all__ = [
     "StableDiffusionXLPromptToPromptPipeline",
     "flow_edit",
     "load",
+    "load_clear",
 ]
 
 _HOMES = {
+    "clear_weights": ("load_clear",),
     "composition": (
         "ComposeMixin",
         "ComposeOutput",
