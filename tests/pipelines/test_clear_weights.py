@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(tmp_path: Path) -
     with pytest.raises(ValueError, match="does not say for which it was trained"):
         load_clear(studio.pipe, file)
     save_file(whole, file, metadata={"radius": "8.0"})
-    with pytest.raises(ValueError, match="radius: came 3, but .* was trained for 8"):
+    with pytest.raises(ValueError, match="radius: came 3, but"):
         load_clear(studio.pipe, file, radius=3)
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(ValueError, match="cut short"):
