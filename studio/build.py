@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from . import control_specs as specs
 from .build_composition import composition
@@ -95,12 +94,5 @@ def _reweight(
             return None
         weights: Mapping[str, float] = {word: spec.weights[word] for word in kept}
         return ReweightWords(weights, Interval(*spec.during), rows=Rows.COND)
-    made = ReweightWords(spec.weights, Interval(*spec.during))
-    if spec.prompts is None or set(spec.prompts) == set(range(1, count)):
-        return made
-    if set(spec.prompts) != set(range(count)):
-        raise ValueError(
-            f"controls: reweight_words came for prompts {list(spec.prompts)}; in an edit expected "
-            f"all edits (1 to {count - 1}) or all prompts (0 to {count - 1})"
-        )
-    return replace(made, rows=Rows.COND)
+    rows = Rows.COND if spec.prompts is not None and 0 in spec.prompts else Rows.COND_EDIT
+    return ReweightWords(spec.weights, Interval(*spec.during), rows=rows, prompts=spec.prompts)

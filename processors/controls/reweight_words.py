@@ -32,6 +32,7 @@ class ReweightWords(Control):
     weights: c of each word; a word counts in every prompt of `rows` that has it.
     during:  the part of the denoising in which it holds.
     rows:    Rows.COND also re-weights the source, and is what a run with one prompt needs.
+    prompts: numbers of the prompts it is for, the first being 0; None = all of `rows`.
     tokens_of: for each prompt the tokens and their weights; made by bind.
     blocks:  in a transformer, the part of its blocks that take part, in the order they run.
     """
@@ -40,6 +41,7 @@ class ReweightWords(Control):
     during: Interval = Interval()
     tokens_of: tuple[tuple[tuple[tuple[int, ...], float], ...], ...] = ()
     blocks: Interval = WORDS
+    prompts: tuple[int, ...] | None = None
 
     def bind(self, prompts: Prompts) -> ReweightWords | None:
         if self.rows is Rows.ALL:
@@ -50,10 +52,16 @@ class ReweightWords(Control):
         if all(weight == 1 for weight in self.weights.values()):
             return None
         texts = prompts.tokenized("reweight_words")
+        asked = range(first, len(texts)) if self.prompts is None else self.prompts
+        if not asked or not set(asked) <= set(range(first, len(texts))):
+            raise ValueError(
+                f"prompts: {list(asked)} came to reweight_words; expected some of "
+                f"{first} to {len(texts) - 1}"
+            )
         found: list[list[tuple[tuple[int, ...], float]]] = [[] for _ in texts]
         for word, weight in self.weights.items():
-            for i, tokens in found_in(texts[first:], word).items():
-                found[first + i].append((tokens, weight))
+            for i, tokens in found_in([texts[n] for n in asked], word).items():
+                found[asked[i]].append((tokens, weight))
         return replace(self, tokens_of=tuple(map(tuple, found)))
 
     def departs(self, prompt: int) -> bool:

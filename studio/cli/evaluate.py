@@ -82,8 +82,19 @@ def evaluate(
     device: Device = "auto",
     dtype: Dtype = "auto",
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for pictures, sheets and the report.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for pictures, sheets and the report; edit and compose go on with what is "
+            "there.",
+        ),
     ] = None,
+    begin: Annotated[
+        float,
+        typer.Option(
+            min=0, max=0.999, help="edit, compose: begin here, when processes share a folder."
+        ),
+    ] = 0.0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -129,6 +140,7 @@ def evaluate(
                 model=about.name,
                 folder=out,
                 progress=progress,
+                begin=begin,
             )
         elif suite == Suite.compose:
             moves = ComposeSettings(step_size=step_size, relative=relative, guided=guided)
@@ -146,6 +158,7 @@ def evaluate(
                 model=about.name,
                 folder=out,
                 progress=progress,
+                begin=begin,
             )
         else:
             report = evaluate_base(

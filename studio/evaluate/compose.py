@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import product
 from pathlib import Path
-from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -23,12 +24,14 @@ from ..emoji.render import Scene
 from ..emoji.score import score
 from ..pipelines.carrying import carrying
 from ..pipelines.deprecated_excite import excite_by_diffusers, map_grid
+from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
 from .compose_methods import DIFFUSERS, METHODS, ComposeSettings, recipe_of
 from .compose_prompts import COMPOSE_SEEDS, COMPOSE_TUNING_SEEDS, GROUPS, Composed, draw_composed
 from .compose_report import ComposeReport, Outcome, Seen
 from .draw import Progress
 from .judging import Judge, judge_accuracy, the_judge
+from .kept import Kept, turns, weights_digest
 
 __all__ = ["evaluate_compose"]
 
@@ -51,14 +54,17 @@ def evaluate_compose(
     folder: Path | None = None,
     judge: Judge | None = None,
     progress: Progress | None = None,
+    begin: float = 0.0,
 ) -> ComposeReport:
     """Draw and judge `prompts` prompts, the groups in turn, by every method and by none: the base.
 
     size:     (height, width) in pixels.
     tuning:   draw from the range on which settings are chosen instead of the one of the figures.
-    folder:   where pictures, verdicts, a sheet and the report go, if anywhere.
+    folder:   where pictures, verdicts, a sheet and the report go, if anywhere. Pictures of the same
+              run that are there already are judged, not drawn: an interrupted run goes on.
     judge:    None = the packaged one, whose accuracy the report then carries.
     progress: called with the denoising steps done and those in all.
+    begin:    the part of the prompts where drawing begins, so that processes can share a folder.
     """
     unknown = set(methods) - set(METHODS)
     if unknown:
@@ -69,23 +75,28 @@ def evaluate_compose(
     names = tuple(name for name in METHODS if name in {"base", *methods})
     look = judge or the_judge()
     watch = Watch(steps * len(asked) * len(names), steps, progress)
-    start = perf_counter()
-    outcomes, drawn = [], []
-    how = {"steps": steps, "guidance": guidance, "size": size}
+    how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
+    facts = {"suite": "compose", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
+    kept = Kept(folder, facts | how | {"seed": seed, "tuning": tuning})
     moving = recipe_of("segregate", asked[0], chosen, **how)
-    for item in asked:
-        images, seconds = {}, {}
-        for name in names:
-            recipe = recipe_of(name, item, chosen, **how)
-            since = perf_counter()
+    for i, name in product(turns(len(asked), begin), names):
+        item, recipe = asked[i], recipe_of(name, asked[i], chosen, **how)
+
+        def make(name: str = name, item: Composed = item, recipe: Recipe = recipe) -> list[Image]:
             with carrying(pipe, build(moving, 0)):  # one scheduler for all
                 if name == DIFFUSERS:
-                    images[name] = _by_diffusers(pipe, item, recipe, chosen, watch)
-                else:
-                    images[name] = draw(pipe, recipe, watch).images[0]
-            seconds[name] = perf_counter() - since
-        scenes = look([images[name] for name in names])
-        seen = {n: _seen(item, scene) for n, scene in zip(names, scenes, strict=True)}
+                    return [_by_diffusers(pipe, item, recipe, chosen, watch)]
+                return [draw(pipe, recipe, watch).images[0]]
+
+        kept.draw([_file(i, name)], make, watch)
+    outcomes, drawn = [], []
+    for i, item in enumerate(asked):
+        images = dict(zip(names, kept.read([_file(i, name) for name in names]), strict=True))
+        seen = {
+            name: _seen(item, scene)
+            for name, scene in zip(names, look(list(images.values())), strict=True)
+        }
+        seconds = {name: kept.seconds(_file(i, name)) for name in names}
         outcomes.append(Outcome(item, MappingProxyType(seen), MappingProxyType(seconds)))
         drawn.append(images)
     report = ComposeReport(
@@ -97,12 +108,16 @@ def evaluate_compose(
         guidance=guidance,
         seed=seed,
         tuning=tuning,
-        seconds=round(perf_counter() - start, 1),
+        seconds=round(sum(sum(outcome.seconds.values()) for outcome in outcomes), 1),
         judge=MappingProxyType(dict(judge_accuracy() if judge is None else {})),
     )
     if folder is not None:
         _save(folder, report, drawn)
     return report
+
+
+def _file(i: int, method: str) -> str:
+    return f"{i + 1:04d}-{method.replace(' ', '-')}"
 
 
 def _by_diffusers(
@@ -143,13 +158,10 @@ def _seen(item: Composed, scene: Scene) -> Seen:
 
 
 def _save(folder: Path, report: ComposeReport, drawn: Sequence[dict[str, Image]]) -> None:
-    """`pictures/`, `verdicts.jsonl`, a sheet, `report.md`, `report.json`."""
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    """Beside the pictures `verdicts.jsonl`, a sheet, `report.md`, `report.json`."""
     lines = []
-    for i, (outcome, images) in enumerate(zip(report.outcomes, drawn, strict=True), 1):
-        names = {name: f"pictures/{i:04d}-{name.replace(' ', '-')}.png" for name in images}
-        for name, path in names.items():
-            images[name].save(folder / path)
+    for i, outcome in enumerate(report.outcomes):
+        names = {name: f"pictures/{_file(i, name)}.png" for name in report.methods}
         facts = {"pictures": names, **outcome.facts()}
         lines.append(json.dumps(facts, ensure_ascii=False) + "\n")
     (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +30,9 @@ from .edit_report import EditReport, Outcome
 from .edit_score import EditScore, score_edit
 from .edits import KINDS, Edit, draw_edits, draw_weighed
 from .judging import Judge, judge_accuracy, the_judge
+from .kept import Kept, turns, weights_digest
 from .prompts import EDIT_SEEDS, EDIT_TUNING_SEEDS
-from .reweighting import WEIGHTS, Strengths, Weighing, pictures_each, weigh
+from .reweighting import WEIGHTS, Strengths, Weighing, in_order, weigh, weighing_recipe
 
 __all__ = ["Settings", "evaluate_edit"]
 
@@ -87,56 +88,76 @@ def evaluate_edit(
     judge: Judge | None = None,
     strengths: Strengths = tint_strengths,
     progress: Progress | None = None,
+    begin: float = 0.0,
 ) -> EditReport:
     """Draw and judge `edits` edits over `nouns`, then weigh the colours of `weighed` prompts.
 
     size:     (height, width) in pixels.
     tuning:   draw from the range on which defaults are chosen instead of the one of the figures.
-    folder:   where pictures, verdicts, sheets and the report go, if anywhere.
+    folder:   where pictures, verdicts, sheets and the report go, if anywhere. Pictures of the same
+              run that are there already are judged, not drawn: an interrupted run goes on.
     judge, strengths: None = the packaged judge, whose accuracy the report then carries.
     progress: called with the denoising steps done and those in all.
+    begin:    the part of the edits where drawing begins, so that processes can share a folder.
     """
-    start, chosen = perf_counter(), settings or Settings()
+    chosen = settings or Settings()
     first = (EDIT_TUNING_SEEDS if tuning else EDIT_SEEDS) + seed
     asked = draw_edits(first, nouns, edits)
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
     look = judge or the_judge()
-    total = steps * (2 * len(asked) + pictures_each() * len(colours))
-    watch = Watch(total, steps, progress)
-    drawn: list[tuple[Image, ...]] = []
-    outcomes: list[Outcome] = []
-    for edit in asked:
-        recipe = chosen.recipe(edit, steps=steps, guidance=guidance, size=size)
-        drawn.append((*draw(pipe, recipe, watch).images, *draw_plain(pipe, recipe, watch)))
-        outcomes.append(_judged(edit, drawn[-1], look))
-    weighings: list[tuple[Weighing, tuple[Image, ...]]] = [
-        weigh(
-            pipe,
-            item,
-            watch,
-            look,
-            steps=steps,
-            guidance=guidance,
-            size=size,
-            strengths=strengths,
-        )
-        for item in colours
+    how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
+    facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
+    kept = Kept(folder, facts | how | {"seed": seed, "tuning": tuning})
+    watch = Watch(steps * (2 * len(asked) + len(colours)), steps, progress)
+    for i in turns(len(asked), begin):
+        recipe = chosen.recipe(asked[i], **how)
+        pair, plain = _names(i)[:2], _names(i)[2:]
+        kept.draw(pair, partial(_pair, pipe, recipe, watch), watch)
+        kept.draw(plain, partial(draw_plain, pipe, recipe, watch), watch)
+    for i in turns(len(colours), begin):
+        recipe = weighing_recipe(colours[i], **how)
+        kept.draw(_weight_names(i), partial(_weighed, pipe, recipe, watch), watch)
+    drawn = [kept.read(_names(i)) for i in range(len(asked))]
+    weighed_images = [kept.read(_weight_names(i)) for i in range(len(colours))]
+    outcomes = [_judged(*row, look) for row in zip(asked, drawn, strict=True)]
+    weighings = [
+        weigh(item, images, look, strengths)
+        for item, images in zip(colours, weighed_images, strict=True)
     ]
+    calls = [name for i in range(len(asked)) for name in _names(i)[1:]]
+    calls += [_weight_names(i)[0] for i in range(len(colours))]
     report = EditReport(
         model=model,
         settings=chosen,
         outcomes=tuple(outcomes),
-        weighings=tuple(weighing for weighing, _ in weighings),
+        weighings=tuple(weighings),
         steps=steps,
         guidance=guidance,
         seed=seed,
         tuning=tuning,
-        seconds=round(perf_counter() - start, 1),
+        seconds=round(sum(kept.seconds(name) for name in calls), 1),
         judge=MappingProxyType(dict(judge_accuracy() if judge is None else {})),
     )
     if folder is not None:
-        _save(folder, report, drawn, [images for _, images in weighings])
+        _save(folder, report, drawn, weighed_images)
     return report
+
+
+def _pair(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:
+    return draw(pipe, recipe, watch).images
+
+
+def _weighed(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:
+    return in_order(draw(pipe, recipe, watch).images)
+
+
+def _names(i: int) -> tuple[str, str, str]:
+    """Of the pictures of an edit: source, edit, plain."""
+    return f"{i + 1:04d}-source", f"{i + 1:04d}-edit", f"{i + 1:04d}-plain"
+
+
+def _weight_names(i: int) -> tuple[str, ...]:
+    return tuple(f"weight-{i + 1:04d}-{weight:g}" for weight in WEIGHTS)
 
 
 def _judged(edit: Edit, pictures: Sequence[Image], look: Judge) -> Outcome:
@@ -161,13 +182,10 @@ def _save(
     drawn: Sequence[Sequence[Image]],
     weighed: Sequence[Sequence[Image]],
 ) -> None:
-    """`pictures/`, `verdicts.jsonl`, sheets, `report.md`, `report.json`."""
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    """Beside the pictures `verdicts.jsonl`, sheets, `report.md`, `report.json`."""
     lines = []
-    for i, (outcome, images) in enumerate(zip(report.outcomes, drawn, strict=True), 1):
-        names = [f"pictures/{i:04d}-{name}.png" for name in ("source", "edit", "plain")]
-        for name, image in zip(names, images, strict=True):
-            image.save(folder / name)
+    for i, outcome in enumerate(report.outcomes):
+        names = [f"pictures/{name}.png" for name in _names(i)]
         lines.append(json.dumps({"pictures": names, **outcome.facts()}, ensure_ascii=False) + "\n")
     (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
     pairs = list(zip(report.outcomes, drawn, strict=True))

@@ -16,16 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from ..drawing import Watch, draw
+from ..control_specs import ReweightWords
 from ..edit_recipe import edit_recipe
 from ..emoji.judge import tint_strengths
+from ..recipe import Recipe
 from .edits import Weighed
 from .judging import Judge
 from .ratios import spearman
 
-__all__ = ["WEIGHTS", "Strengths", "Weighing", "pictures_each", "weigh"]
+__all__ = ["WEIGHTS", "Strengths", "Weighing", "in_order", "weigh", "weighing_recipe"]
 
 WEIGHTS = (0.0, 0.5, 1.0, 2.0, 4.0)
+_DURING = (0.0, 0.8)
 
 Strengths = Callable[[Sequence[Image], NDArray[np.bool_], str], Sequence[float]]
 """Of a colour, over a mask `[H, W]`, in pictures of that size."""
@@ -44,40 +46,36 @@ class Weighing:
     rho: float | None
 
 
-def pictures_each() -> int:
-    """Calls of the pipeline for a prompt; the source of any of them is the one of weight 1."""
-    return len(WEIGHTS) - 1
+def weighing_recipe(asked: Weighed, **base: Any) -> Recipe:
+    """One call: the prompt as it is, then once with each weight that is not 1."""
+    others = [weight for weight in WEIGHTS if weight != 1.0]
+    return edit_recipe(
+        asked.prompt,
+        (asked.prompt,) * len(others),
+        mode="refine",
+        further=[
+            ReweightWords(weights={asked.colour: weight}, during=_DURING, prompts=(i,))
+            for i, weight in enumerate(others, 1)
+        ],
+        cross_replace=_DURING,
+        seed=asked.latent_seed,
+        **base,
+    )
+
+
+def in_order(drawn: Sequence[Image]) -> tuple[Image, ...]:
+    """What the recipe drew, in the order of WEIGHTS."""
+    stock, *others = drawn
+    return tuple(stock if weight == 1.0 else others.pop(0) for weight in WEIGHTS)
 
 
 def weigh(
-    pipe: Any,
-    asked: Weighed,
-    watch: Watch,
-    look: Judge,
-    *,
-    steps: int,
-    guidance: float,
-    size: tuple[int, int],
-    strengths: Strengths = tint_strengths,
-) -> tuple[Weighing, tuple[Image, ...]]:
-    """The verdict and the pictures in the order of WEIGHTS."""
-    pictures: dict[float, Image] = {}
-    for weight in WEIGHTS:
-        if weight == 1.0:
-            continue
-        recipe = edit_recipe(
-            asked.prompt,
-            weights={asked.colour: weight},
-            seed=asked.latent_seed,
-            steps=steps,
-            guidance=guidance,
-            size=size,
-        )
-        pictures[1.0], pictures[weight] = draw(pipe, recipe, watch).images
-    images = tuple(pictures[weight] for weight in WEIGHTS)
-    (scene,) = look([pictures[1.0]])
+    asked: Weighed, images: Sequence[Image], look: Judge, strengths: Strengths = tint_strengths
+) -> Weighing:
+    """The verdict on pictures in the order of WEIGHTS."""
+    (scene,) = look([images[WEIGHTS.index(1.0)]])
     if asked.noun not in scene.nouns:
-        return Weighing(asked, None, None), images
+        return Weighing(asked, None, None)
     mask = scene.masks[scene.nouns.index(asked.noun)]
     found = tuple(strengths(images, mask, asked.colour))
-    return Weighing(asked, found, spearman(WEIGHTS, found)), images
+    return Weighing(asked, found, spearman(WEIGHTS, found))

@@ -85,7 +85,7 @@ def test_what_the_judge_says_is_counted(
     assert groups["source as asked"].changed.asked == 3
     assert [groups[kind].changed.asked for kind in ("swap", "refine", "colour")] == [1, 1, 1]
     assert report.rho().value == pytest.approx(1.0)
-    total = 2 * (2 * 3 + 4)  # steps: an edit and a plain picture, four weights
+    total = 2 * (2 * 3 + 1)  # steps: an edit and a plain picture, all weights in one call
     assert seen == [(i + 1, total) for i in range(total)]
 
 

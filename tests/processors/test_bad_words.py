@@ -51,6 +51,11 @@ LONG = ["a cat", "a " + "b" * 80 + " end"]  # a token a letter, 77 of them are r
         ([LocalBlend(("cat", "end"))], LONG, "^word: 'end' is past the limit of the text encoder"),
         ([ReplaceWords()], ["a cat end", LONG[1]], "^target: .* is past the limit of the text"),
         ([ReweightWords({"cat": 2.0}, rows=Rows.ALL)], PROMPTS, "rows: re-weighting is for"),
+        (
+            [ReweightWords({"cat": 2.0}, prompts=(0,))],
+            PROMPTS,
+            r"^prompts: \[0\] came to reweight_words; expected some of 1 to 1",
+        ),
     ],
 )
 def test_bad_words_are_one_sentence(

@@ -133,6 +133,18 @@ def test_the_source_can_be_re_weighted_too() -> None:
         assert not torch.equal(studio(PROMPTS[:1]), base)
 
 
+def test_edits_of_one_run_can_be_weighed_apart() -> None:
+    studio = Studio("sd")
+    prompts = [PROMPTS[0]] * 3
+    with attach(studio.pipe, [RefineWords(), ReweightWords({"cat": 4.0}, prompts=(2,))]):
+        apart = studio(prompts)
+    with attach(studio.pipe, [RefineWords(), ReweightWords({"cat": 4.0})]):
+        alike = studio(prompts)
+    assert torch.equal(apart[1], apart[0])
+    assert not torch.equal(apart[2], apart[0])
+    torch.testing.assert_close(apart[2], alike[2])
+
+
 def test_every_call_within_a_block_starts_anew() -> None:
     studio = Studio("sd")
     with attach(studio.pipe, [ReplaceWords(), RecordMaps(("grass",))]) as run:
