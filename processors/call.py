@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from .rotary import Rotary
 from .tensors import Given, Looks, Tensors
 
 __all__ = [
@@ -64,6 +65,7 @@ class Site:
     side:  tokens on the longer side of its grid at the size the model was trained at.
     maps:  whether word maps are read here: it has text, and the grid that the model declares.
     depth: part of a transformer's blocks that run before it, in [0, 1); None in a UNet.
+    rotary: how queries and keys are turned by their places; None where attention knows no places.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Site:
     has_text: bool
     maps: bool
     depth: float | None = None
+    rotary: Rotary | None = None
 
     def grid(self, latents: Grid) -> Grid:
         """The site's image grid, for latents of this (height, width)."""
@@ -172,6 +175,10 @@ class Batch:
     def row_of(self, prompt: int, image: int) -> int:
         """The conditional row of one picture."""
         return self.rows.index(Row(prompt, image, Role.COND))
+
+    def beside(self, row: int, prompt: int) -> int:
+        """The row of another prompt with the same image and role."""
+        return self.rows.index(replace(self.rows[row], prompt=prompt))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .mask import KeyBias, Mask
 from .mix import Mix
 from .prompts import TextBlock, TokenizedText, tokenize
 from .recorder import Columns
+from .sight import Sights
 
 __all__ = ["AnyMix", "Context", "Control", "Encode", "Prompts"]
 
@@ -113,6 +114,13 @@ class Control:
         """Additive log-weight of each key; those of several controls add up."""
         return None
 
+    def sees(self, call: Call) -> Sights | None:
+        """Which image keys, own ones and other rows', image queries of a row see; they join.
+
+        It names its rows itself, and the same object is given as long as nothing changes.
+        """
+        return None
+
     def mix(self, call: Call, mix: AnyMix) -> AnyMix:
         """Output rows as sums of attentions with changed values; columns count text keys only."""
         return mix
@@ -128,6 +136,10 @@ class Control:
     def edit(self, probs: Tensor, call: Call) -> Tensor:
         """Last resort: all probabilities [B, H, N, S]. For small grids and prototypes."""
         return probs
+
+    def finish(self, call: Call, out: Tensor) -> Tensor:
+        """What leaves the attention, [B, H, N, D], before its projection."""
+        return out
 
     @classmethod
     def overrides(cls, verb: str) -> bool:

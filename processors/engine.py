@@ -13,9 +13,10 @@ from .fused import fused
 from .joint_attention import run_joint
 from .joint_plan import JointPlan
 from .limits import limits
-from .plan import Plan, Plans
+from .plan import Plan, Plans, Seen
 from .readings import Pair, read
 from .recorder import Recorder
+from .sighted import attend_by_label, rows_seen
 from .tensors import Looks, pick
 from .windows import Windows
 
@@ -39,23 +40,43 @@ def run(
     bias = limits(call, controls, masks=windows is None)
     plans = plans or Plans()
     dense = any(control.overrides("edit") for control in controls)
+    seen = plans.seen(call, controls)
     if call.site.kind is Kind.JOINT:
         joint = plans.of(call, controls, JointPlan.of)
-        _check(call, controls, edits=dense or bool(joint.edits))
-        other = _other_operator(call, controls)
-        return run_joint(call, joint, bias, recorder, windows) if other is None else other
-    plan = plans.of(call, controls, Plan.of)
-    _check(call, controls, edits=dense or not plan.mix.plain)
+        _check(call, controls, edits=dense or bool(joint.edits), seen=seen)
+        out = _other_operator(call, controls)
+        if out is None:
+            out = run_joint(call, joint, bias, recorder, windows, seen)
+    else:
+        plan = plans.of(call, controls, Plan.of)
+        _check(call, controls, edits=dense or not plan.mix.plain, seen=seen)
+        out = _other_operator(call, controls)
+        if out is None:
+            out = _attention(call, controls, plan, bias, recorder, windows, seen, dense=dense)
+    for control in controls:
+        out = control.finish(call, out)
+    return out
 
-    other = _other_operator(call, controls)
-    if other is not None:
-        return other
+
+def _attention(
+    call: Call,
+    controls: Sequence[Control],
+    plan: Plan,
+    bias: Tensor | None,
+    recorder: Recorder | None,
+    windows: Windows | None,
+    seen: Seen,
+    *,
+    dense: bool,
+) -> Tensor:
+    """[B, H, N, D] where image and text are not in one softmax."""
     if dense:
         bias = bias if windows is None else windows.table(bias)
         return _by_probabilities(call, controls, plan, bias, recorder)
     records = recorder is not None and bool(plan.readings)
-    looks = call.looks(plan.looks)
-    output, lses = _by_plan(call, plan, looks, bias, windows, records=records)
+    looked = {row for groups in seen.values() for row in rows_seen(groups)}
+    looks = call.looks(sorted({*plan.looks, *looked}))
+    output, lses = _by_plan(call, plan, looks, bias, windows, seen, records=records)
     if recorder is not None:
         bias = bias if windows is None or not plan.readings else windows.table(bias)
         read(call, plan.readings, looks, bias, lses, recorder)
@@ -68,11 +89,16 @@ def _by_plan(
     looks: Looks,
     bias: Tensor | None,
     windows: Windows | None,
+    seen: Seen,
     *,
     records: bool,
 ) -> tuple[Tensor, Mapping[Pair, Tensor]]:
-    """At most two fused calls, [B, H, N, D], and the LSE [H, N] of each pair."""
+    """[B, H, N, D], and the LSE [H, N] of each pair.
+
+    At most two fused calls, and for each row that sees by label one for each of its labels.
+    """
     lses: dict[Pair, Tensor] = {}
+    mix, plan = plan.mix, plan.without(seen)
 
     def attend(pairs: Sequence[Pair], values: Tensor) -> Tensor:
         rows, looked = ([pair[i] for pair in pairs] for i in (0, 1))
@@ -91,9 +117,21 @@ def _by_plan(
         parts.append(attend([(row, row) for row in plan.plain], pick(call.v, plan.plain)))
     if plan.mixed:
         parts.append(_mixed(call, plan, attend))
+    table = bias if windows is None or not seen else windows.table(bias)
+    for row, groups in seen.items():
+        looked = mix.looked(row)
+        if looked is None:
+            raise ValueError(
+                f"controls: row {row} of {call.site.name} is a sum of attentions, and another "
+                "control says what its queries see; give the two different steps or sites"
+            )
+        part, level = attend_by_label(call, row, looked, groups, looks, table, wants_lse=records)
+        parts.append(part)
+        if level is not None:
+            lses[row, looked] = level[0]
     if len(parts) == 1:
         return parts[0], lses
-    order = plan.plain + plan.mixed
+    order = plan.plain + plan.mixed + tuple(seen)
     return pick(torch.cat(parts), [order.index(row) for row in range(len(order))]), lses
 
 
@@ -156,8 +194,14 @@ def _other_operator(call: Call, controls: Sequence[Control]) -> Tensor | None:
     return found[0] if found else None
 
 
-def _check(call: Call, controls: Sequence[Control], *, edits: bool) -> None:
+def _check(call: Call, controls: Sequence[Control], *, edits: bool, seen: Seen) -> None:
     """Combinations that have no meaning are refused, each in one sentence."""
+    whole = [type(c).__name__ for c in controls if c.overrides("attend") or c.overrides("edit")]
+    if whole and seen:
+        raise ValueError(
+            f"controls: {whole[0]} needs the whole attention of {call.site.name}, where another "
+            "control says what queries see; give the two different steps or sites"
+        )
     operators = [type(c).__name__ for c in controls if c.overrides("attend")]
     if len(operators) > 1:
         raise ValueError(

@@ -22,7 +22,9 @@ from ..kernels.maps import attention_lse, lse, word_maps
 from .call import Call
 from .fused import fused
 from .joint_plan import JointEdit, JointPlan, Keys, Level
+from .plan import Seen
 from .recorder import Recorder
+from .sighted import attend_by_label
 from .tensors import pick
 from .windows import Windows
 
@@ -38,6 +40,7 @@ def run_joint(
     bias: Tensor | None,
     recorder: Recorder | None,
     windows: Windows | None = None,
+    seen: Seen | None = None,
 ) -> Tensor:
     """[B, H, N, D]; `bias` as `limits` gives it, but for discs in `windows`. Maps are recorded.
 
@@ -48,7 +51,8 @@ def run_joint(
     if image is None:
         raise ValueError(f"site: {call.site.name} has no image tokens to edit or to read")
     levels: Levels = {}
-    parts = []
+    parts, seen, whole = [], seen or {}, plan
+    plan = plan.without(seen)
     if plan.plain:
         q, k = call.looks(plan.plain).of(plan.plain)
         own = bias if bias is None or len(bias) == 1 else pick(bias, plan.plain)
@@ -63,6 +67,9 @@ def run_joint(
                 (row, Level.ROW): found[i, None, :, image] for i, row in enumerate(plan.plain)
             }
         parts.append(out)
+    table = bias if windows is None or not seen else windows.table(bias)
+    for row in seen:
+        parts.append(_by_label(call, whole, seen, row, table, levels))
     for row in plan.measured:
         if (row, Level.ROW) not in levels:
             q, k = call.looks([row]).of([row])
@@ -77,10 +84,37 @@ def run_joint(
     parts += [_edited(call, edit, bias, image, levels) for edit in plan.edits]
     if recorder is not None:
         _read(call, plan, bias, levels, recorder)
-    if not plan.edits:
+        _read_by_texts(call, plan, bias, recorder)
+    if len(parts) == 1:
         return parts[0]
-    order = plan.plain + tuple(edit.row for edit in plan.edits)
+    order = plan.plain + tuple(seen) + tuple(edit.row for edit in plan.edits)
     return pick(torch.cat(parts), [order.index(row) for row in range(len(order))])
+
+
+def _by_label(
+    call: Call, plan: JointPlan, seen: Seen, row: int, bias: Tensor | None, levels: Levels
+) -> Tensor:
+    """A row whose image queries see by label, [1, H, N, D]; of edits it may have weights."""
+    edit = next((edit for edit in plan.edits if edit.row == row), None)
+    if edit is not None and edit.source is not None:
+        raise ValueError(
+            f"controls: row {row} of {call.site.name} takes columns of its source, and another "
+            "control says what its queries see; give the two different steps or blocks"
+        )
+    factor = None
+    if edit is not None:
+        factor = torch.full((call.shape[3],), -torch.inf, device=call.device)
+        factor[edit.kept] = 0.0 if edit.bias is None else edit.bias.float()
+    level = Level.ROW if edit is None else Level.KEPT
+    read = any(p.looked == row and p.level is level for r in plan.readings for p in r.parts)
+    wants = read or row in plan.measured
+    looks = call.looks(range(call.shape[0]))
+    out, found = attend_by_label(
+        call, row, row, seen[row], looks, bias, factor=factor, wants_lse=wants
+    )
+    if found is not None:
+        levels[row, level] = found[:, :, call.queries.image]
+    return out
 
 
 def _edited(
@@ -193,6 +227,23 @@ def _read(
         for i, (word, owners) in enumerate(zip(reading.words, reading.owners, strict=True)):
             for owner in owners:
                 recorder.add(owner, grid, word, of, found[:, i])
+
+
+def _read_by_texts(call: Call, plan: JointPlan, bias: Tensor | None, recorder: Recorder) -> None:
+    """Adds how much each text token looks at the words, [H-mean, T] by words."""
+    for reading in plan.by_texts:
+        (part,), text = reading.parts, call.queries.text
+        assert text is not None
+        q, k = call.looks([reading.row]).of([reading.row])
+        q, limit = q[:, :, text], _limit(bias, reading.row, text, slice(None))
+        level = lse(q, k, scale=call.scale, bias=limit)
+        there = None if limit is None else limit[..., part.keys]
+        keys, weights = k[:, :, part.keys], part.weights[None]
+        found = word_maps(q, keys, weights, level, scale=call.scale, bias=there)[0]
+        of = call.batch.rows[reading.row].image
+        for i, (word, owners) in enumerate(zip(reading.words, reading.owners, strict=True)):
+            for owner in owners:
+                recorder.add(owner, (call.texts, 1), word, of, found[:, i])
 
 
 def _limit(bias: Tensor | None, row: int, queries: slice, keys: Keys) -> Tensor | None:

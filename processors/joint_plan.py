@@ -6,8 +6,8 @@ neither taken nor hidden another; keys that give or get nothing are left out, no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import torch
@@ -84,13 +84,23 @@ class JointReading:
 class JointPlan:
     """Rows of one call: the ordinary ones, the edited ones, and what is read of either.
 
+    by_texts: what is read from the text queries, of rows as they are.
     measured: rows whose own log-sum-exp is needed.
     """
 
     plain: tuple[int, ...]
     edits: tuple[JointEdit, ...]
     readings: tuple[JointReading, ...]
+    by_texts: tuple[JointReading, ...]
     measured: tuple[int, ...]
+
+    def without(self, rows: Collection[int]) -> JointPlan:
+        """The plan without what makes these rows; what is read of them stays."""
+        return replace(
+            self,
+            plain=tuple(row for row in self.plain if row not in rows),
+            edits=tuple(edit for edit in self.edits if edit.row not in rows),
+        )
 
     @classmethod
     def of(cls, call: Call, controls: Sequence[Control]) -> JointPlan:
@@ -104,7 +114,8 @@ class JointPlan:
         readings = tuple(_readings(call, controls, mix))
         measured = {e.source for e in edits if e.source is not None and e.kept is not None}
         measured |= {part.looked for r in readings for part in r.parts if part.level is Level.ROW}
-        return cls(plain, edits, readings, tuple(sorted(measured)))
+        by_texts = tuple(_by_texts(call, controls))
+        return cls(plain, edits, readings, by_texts, tuple(sorted(measured)))
 
 
 def _edit(call: Call, row: int, given: JointRow) -> JointEdit:
@@ -195,6 +206,23 @@ def _readings(call: Call, controls: Sequence[Control], mix: JointMix) -> list[Jo
             JointReading(row, tuple(owners), tuple(map(tuple, owners.values())), tuple(parts))
         )
     return found
+
+
+def _by_texts(call: Call, controls: Sequence[Control]) -> Iterator[JointReading]:
+    """Text queries are never edited, so every word is one column of the row's own attention."""
+    for control in controls:
+        wish = control.record(call.site, call.step)
+        if wish is None or not wish.texts:
+            continue
+        for row in call.batch.cond:
+            prompt = call.batch.rows[row].prompt
+            words = tuple(word for word in wish.words if word.prompt == prompt)
+            select = torch.zeros(call.texts, len(words)).double()
+            for i, word in enumerate(words):
+                select[list(word.tokens), i] = 1.0
+            if words:
+                part = _part(call, Level.ROW, row, select)
+                yield JointReading(row, words, ((control,),) * len(words), (part,))
 
 
 def _part(call: Call, level: Level, looked: int, weights: Tensor) -> Part:

@@ -133,6 +133,11 @@ class Mix:
         terms = self.rows[row]
         return len(terms) == 1 and terms[0].row == row and terms[0].identity
 
+    def looked(self, row: int) -> int | None:
+        """Whose queries and keys the row uses, where it is one attention of its own values."""
+        terms = self.rows[row]
+        return terms[0].row if len(terms) == 1 and terms[0].identity else None
+
     @property
     def plain(self) -> bool:
         """Whether every row is."""

@@ -7,8 +7,8 @@ device, and stays while neither the controls' phase nor the call's shape changes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -18,10 +18,14 @@ from .call import Call, Site
 from .control import Control
 from .mix import Mix, Term
 from .recorder import Word
+from .sight import Group, Sights, joined
 
-__all__ = ["Plan", "Plans", "Reading", "Share", "Wanted", "wanted_words"]
+__all__ = ["Plan", "Plans", "Reading", "Seen", "Share", "Wanted", "wanted_words"]
 
 P = TypeVar("P")
+
+Seen = dict[int, tuple[Group, ...]]
+"""For each row that sees by label, its groups."""
 
 Wanted = dict[tuple[int, bool], dict[Word, list[Control]]]
 """For each row, and whether after the edits: the words to read and who wants them."""
@@ -70,6 +74,15 @@ class Plan:
     looks: tuple[int, ...]
     readings: tuple[Reading, ...]
 
+    def without(self, rows: Collection[int]) -> Plan:
+        """The plan for the other rows; the mix of all is kept."""
+        return replace(
+            self,
+            plain=tuple(row for row in self.plain if row not in rows),
+            mixed=tuple(row for row in self.mixed if row not in rows),
+            terms=tuple((row, term) for row, term in self.terms if row not in rows),
+        )
+
     @classmethod
     def of(cls, call: Call, controls: Sequence[Control]) -> Plan:
         """Asks the controls for their mix and their words."""
@@ -101,10 +114,11 @@ class Plan:
 
 
 class Plans:
-    """The last plan of each site."""
+    """The last plan of each site, and the last groups of each grid that sees by label."""
 
     def __init__(self) -> None:
         self._last: dict[Site, tuple[Hashable, Any]] = {}
+        self._seen: dict[Hashable, tuple[tuple[Sights, ...], Seen]] = {}
 
     def of(
         self,
@@ -120,6 +134,30 @@ class Plans:
             known = self._last[call.site] = (key, make(call, controls))
         plan: P = known[1]
         return plan
+
+    def seen(self, call: Call, controls: Sequence[Control]) -> Seen:
+        """The groups of every row that sees by label, made anew when a control's sights are."""
+        asked = (control.sees(call) for control in controls if control.overrides("sees"))
+        given = tuple(sights for sights in asked if sights is not None)
+        if not given:
+            return {}
+        image = call.queries.image
+        if image is None:
+            raise ValueError(f"site: {call.site.name} has no image tokens that could see otherwise")
+        place = (call.queries.grid, call.batch, call.device)
+        known = self._seen.get(place)
+        if known is None or known[0] != given:
+            rows = sorted({row for sights in given for row in sights.rows})
+            groups = {
+                row: joined(
+                    [sights.rows[row] for sights in given if row in sights.rows],
+                    image.stop - image.start,
+                    call.device,
+                )
+                for row in rows
+            }
+            known = self._seen[place] = (given, groups)
+        return known[1]
 
 
 def wanted_words(call: Call, controls: Sequence[Control]) -> Wanted:

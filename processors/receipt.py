@@ -23,6 +23,7 @@ class Receipt:
     psnr_outside: dB; inf when nothing changed there.
     map_shift:    for each word of both prompts, 0 (same place) to 1 (elsewhere altogether).
     effect:       "visible", "weak" or "none".
+    notes:        what controls say that they did: who was kept apart from whom.
     """
 
     changed_inside: float | None
@@ -31,6 +32,7 @@ class Receipt:
     effect: str
     map_shift: dict[str, float] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def compare(source: Tensor, edit: Tensor, inside: Tensor | None = None) -> Receipt:

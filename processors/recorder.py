@@ -28,10 +28,13 @@ class Columns:
     """Words to record.
 
     edited: True = the maps as they act, after every edit; False = what the row itself looks at.
+    texts:  True = in joint attention also how much each text token looks at the words, on the grid
+            (T, 1): always what the row itself looks at.
     """
 
     words: tuple[Word, ...]
     edited: bool = True
+    texts: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from .nudge import Nudge, nudge, spread, unmoved
 from .plan import Plans
 from .receipt import Receipt, compare, map_shift
 from .recorder import Maps, Recorder
-from .step import Condition, Inputs, LatentEdit, Objective, Observer
+from .step import Condition, Inputs, LatentEdit, Noting, Objective, Observer
 from .tensors import Tensors
 
 __all__ = ["Cancelled", "Run"]
@@ -66,6 +66,11 @@ class Run:
         """What objectives did to the latents, step by step, in the last call of the pipeline."""
         return tuple(self._nudges)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What controls that keep pictures consistent did in the last call of the pipeline."""
+        return tuple(n for c in self._bound if isinstance(c, Noting) for n in c.notes())
+
     def receipt(
         self,
         images: Sequence[Tensor],
@@ -87,7 +92,8 @@ class Run:
             )
         found = compare(images[image], images[edit * encoded.images + image], inside)
         warnings = found.warnings + self._cut_words() + unmoved(self._nudges)
-        return replace(found, map_shift=map_shift(self.maps, edit, image), warnings=warnings)
+        shift = map_shift(self.maps, edit, image)
+        return replace(found, map_shift=shift, warnings=warnings, notes=self.notes)
 
     def cancel(self) -> None:
         """Ends the run at its next step, by `Cancelled`. May be called from another thread."""
@@ -121,16 +127,13 @@ class Run:
             encoded.cond.shape[1],
         )
         self._prompts = prompts
-        bound = (control.bind(prompts) for control in self._controls)
-        self._bound = tuple(control for control in bound if control is not None)
+        self._bound = tuple(b for c in self._controls if (b := c.bind(prompts)) is not None)
         self._outside = tuple(c for c in self._bound if not isinstance(c, Objective))
         self._twins = frozenset(p for p in range(1, prompts.count) if self._is_twin(prompts, p))
 
     def _is_twin(self, prompts: Prompts, prompt: int) -> bool:
-        texts = prompts.texts
-        if texts is None or texts[prompt] != texts[0]:
-            return False
-        return not any(control.departs(prompt) for control in self._bound)
+        same = prompts.texts is not None and prompts.texts[prompt] == prompts.texts[0]
+        return same and not any(c.departs(prompt) for c in self._bound)
 
     def entered(self, inputs: Inputs, size: Grid) -> Inputs:
         """The denoiser is called on latents of that size; the inputs to call it with."""
@@ -202,8 +205,7 @@ class Run:
 
     def left(self) -> None:
         """The denoiser is done; attention outside of it is nobody's business."""
-        if not self._probing:
-            self._batch = None
+        self._batch = self._batch if self._probing else None
 
     @property
     def controlled(self) -> bool:
@@ -213,8 +215,8 @@ class Run:
     @property
     def paired(self) -> bool:
         """Whether edits are held against a source in this call of the pipeline."""
-        encoded = self._encoded
-        return encoded is not None and encoded.prompts > 1 and any(c.paired for c in self._bound)
+        several = self._encoded is not None and self._encoded.prompts > 1
+        return several and any(c.paired for c in self._bound)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -283,9 +285,8 @@ class Run:
         )
 
     def _acting(self, site: Site) -> tuple[Control, ...]:
-        if self._batch is None or self._step is None or not self._batch.every:
+        if (step := self._step) is None or self._batch is None or not self._batch.every:
             return ()
-        step = self._step
         bound = self._bound if self._probing else self._outside
         return tuple(control for control in bound if control.acts(site, step))
 

@@ -24,6 +24,7 @@ __all__ = [
     "Condition",
     "Inputs",
     "LatentEdit",
+    "Noting",
     "Objective",
     "Observer",
     "Refining",
@@ -109,6 +110,15 @@ class Observer(Protocol):
 
     def observe(self, maps: Maps, step: Step) -> None:
         """The maps so far: means over the steps that are done."""
+        ...
+
+
+@runtime_checkable
+class Noting(Protocol):
+    """A control that says for the receipt what it did, where that is no change of an edit."""
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each thing."""
         ...
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..call import Grid, Kind, Site, Stage
 from ..prompts import TextBlock
+from ..rotary import Rotary
 from .family import Encoded, Live
 from .joint_processor import JointProcessor
 from .texts import same_texts
@@ -40,6 +41,9 @@ class Flux(Transformer):
             yield block.attn, Kind.JOINT, Stage.DOUBLE, i
         for i, block in enumerate(denoiser.single_transformer_blocks, len(doubles)):
             yield block.attn, Kind.JOINT, Stage.SINGLE, i
+
+    def rotary(self, denoiser: Any) -> Rotary:
+        return Rotary(denoiser.pos_embed.theta, tuple(denoiser.pos_embed.axes_dim))
 
     def size(self, asked: Mapping[str, Any]) -> Grid:
         """Of the tokens whose first id is that of the very first; Kontext's picture has another."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..call import Grid, Kind, Site, Stage
 from ..prompts import TextBlock
+from ..rotary import Rotary
 from .family import Encoded, Live
 from .joint_processor import JointProcessor
 from .texts import same_texts
@@ -40,6 +41,10 @@ class Qwen(Transformer):
     def attentions(self, denoiser: Any) -> Iterator[tuple[Any, Kind, Stage, int]]:
         for i, block in enumerate(denoiser.transformer_blocks):
             yield block.attn, Kind.JOINT, Stage.DOUBLE, i
+
+    def rotary(self, denoiser: Any) -> Rotary:
+        embed = denoiser.pos_embed
+        return Rotary(embed.theta, tuple(embed.axes_dim), centred=embed.scale_rope)
 
     def size(self, asked: Mapping[str, Any]) -> Grid:
         """Of the first picture of a row; further ones are references."""

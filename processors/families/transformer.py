@@ -11,6 +11,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
 from ..call import Batch, Grid, Kind, Site, Stage
+from ..rotary import Rotary
 from ..step import Inputs
 from .family import Encoded, Keeps
 from .rows import apart, only
@@ -54,12 +55,16 @@ class Transformer(ABC):
         """How often the latents are halved, and tokens a side at the trained size: 1024 px."""
         return 1, 64
 
+    def rotary(self, denoiser: Any) -> Rotary | None:
+        """How its attention knows places; None = it does not."""
+        return None
+
     def sites(self, denoiser: Any) -> Sequence[tuple[Any, Site]]:
         """Word maps are read wherever there is text."""
         names = {module: name for name, module in denoiser.named_modules()}
         found = list(self.attentions(denoiser))
         halvings, side = self.scale(denoiser)
-        blocks = 1 + max(block for *_, block in found)
+        blocks, rotary = 1 + max(block for *_, block in found), self.rotary(denoiser)
         return [
             (
                 module,
@@ -74,6 +79,7 @@ class Transformer(ABC):
                     has_text=kind is Kind.JOINT,
                     maps=kind is Kind.JOINT,
                     depth=block / blocks,
+                    rotary=rotary,
                 ),
             )
             for index, (module, kind, stage, block) in enumerate(found)
