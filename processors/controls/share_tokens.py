@@ -1,0 +1,99 @@
+"""Consistent self-attention: every picture also looks at a random part of the others.
+
+StoryDiffusion, Zhou et al. 2024 (arXiv:2405.01434). With S_i a random part of the tokens of the
+other pictures, redrawn in each step and shared by the layers:
+
+    keys and values of picture i are those of [S_i | X_i]        in the decoder
+
+as the released code has it with its gate: not in the first step; in each call with probability
+`early` before step `turn`, then `late`. Differs: steps are parts of the run, and draws have a
+generator of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+
+from ..call import Call, Kind, Rows, Site, Stage, Step
+from ..control import Control, Prompts
+from ..interval import Interval
+from ..sight import Reference, Sight, Sights
+from .blocks import within
+from .draws import drawn
+from .places import Kept
+
+__all__ = ["ShareTokens"]
+
+
+@dataclass(frozen=True, eq=False)
+class ShareTokens(Control):
+    """All prompts of a call are of one story; nothing says who is where, so persons may mix.
+
+    keep:    part of the others' tokens; 0 = none.
+    early, late, turn: probabilities of the gate, and the part of the run after which the second
+             holds; the code's 0.7 and 0.9, at step 20 of 50.
+    sources: numbers of the prompts whose tokens are shared; None = all.
+    during:  the part of the denoising; the first step is always left alone.
+    blocks:  in a transformer, the part of its blocks; ours.
+    seed:    of the draws.
+    """
+
+    keep: float = 0.5
+    early: float = 0.7
+    late: float = 0.9
+    turn: float = 0.4
+    sources: tuple[int, ...] | None = None
+    during: Interval = Interval()
+    blocks: Interval = Interval(0.5, 1.0)
+    seed: int = 0
+    rows: Rows = field(default=Rows.ALL, kw_only=True)
+    count: int = 0
+    kept: Kept | None = None
+
+    def bind(self, prompts: Prompts) -> ShareTokens | None:
+        for name in ("keep", "early", "late", "turn"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}: came {getattr(self, name)}; expected [0, 1]")
+        wrong = [p for p in self.sources or () if not 0 <= p < prompts.count]
+        if wrong:
+            raise ValueError(
+                f"sources: came prompt {wrong[0]}; the run has 0 to {prompts.count - 1}"
+            )
+        if prompts.count == 1 or self.keep == 0 or self.early == self.late == 0:
+            return None
+        return replace(self, count=prompts.count, kept=Kept())
+
+    def acts(self, site: Site, step: Step) -> bool:
+        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
+        if site.kind is Kind.CROSS or not deep or step.index == 0 or not self.during.active(step):
+            return False
+        chance = self.early if step.progress < self.turn else self.late
+        return bool(drawn((self.seed, step.call, site.index), 1, chance))
+
+    def phase(self, step: Step) -> Hashable:
+        return None
+
+    def sees(self, call: Call) -> Sights | None:
+        assert self.kept is not None
+        grid, batch, phase = call.queries.grid, call.batch, call.step.call
+        known = self.kept.known(grid, batch, phase)
+        if known is not None:
+            return known
+        assert grid is not None
+        rows = {}
+        for i in batch.select(self.rows):
+            own = batch.rows[i]
+            references = []
+            for prompt in range(self.count) if self.sources is None else self.sources:
+                draw = (self.seed, phase, grid, own.prompt, own.image, prompt)
+                keys = drawn(draw, grid[0] * grid[1], self.keep).nonzero()[:, 0]
+                if prompt != own.prompt and len(keys):
+                    references.append(Reference(batch.beside(i, prompt), keys))
+            if references:
+                rows[i] = Sight(references=tuple(references))
+        return self.kept.keep(grid, batch, phase, Sights(rows))
+
+    def notes(self) -> tuple[str, ...]:
+        """For the receipt."""
+        return (f"share_tokens let {self.count} pictures look at {self.keep:.0%} of each other",)
