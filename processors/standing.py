@@ -1,0 +1,91 @@
+"""Controls in a denoiser that is called by itself: in a training loop, without prompts or steps.
+
+    with standing(pipe, denoiser, [LocalWindow(8)]):
+        loss(denoiser(...)).backward()
+
+Within it every call is one of a run of a single step, and every row a conditional one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from . import engine
+from .call import Batch, Call, Grid, Role, Row, Segments, Site, Step
+from .control import Context, Control
+from .families import Family, family_of
+from .tensors import Tensors
+
+__all__ = ["standing"]
+
+_NOW = Step(0, 0, 1, 0.0)
+
+
+@contextmanager
+def standing(pipe: Any, denoiser: nn.Module, controls: Sequence[Control]) -> Iterator[None]:
+    """Steers `denoiser`, of the same class as the pipeline's, and restores it at the end.
+
+    Gradients flow through to what the controls hold, so their tensors can be trained. Controls
+    that need prompts, latents or a scheduler are not for here; ValueError for those that a site
+    cannot be given.
+    """
+    family = family_of(pipe)
+    live = _Standing(family, tuple(controls))
+    with ExitStack() as undo:
+        sites = family.sites(denoiser)
+        for module, site in sites:
+            family.check(module, site)
+        for module, site in sites:
+            undo.callback(module.set_processor, module.processor)
+            module.set_processor(family.processor(module, site, live))
+        signature = inspect.signature(type(denoiser).forward)
+
+        def entering(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            bound = signature.bind(module, *args, **kwargs)
+            bound.apply_defaults()
+            live.enter(bound.arguments)
+
+        hook = denoiser.register_forward_pre_hook(entering, with_kwargs=True)
+        undo.callback(hook.remove)
+        yield
+
+
+class _Standing:
+    """As `families.Live`, of the present call alone."""
+
+    def __init__(self, family: Family, controls: tuple[Control, ...]) -> None:
+        self.latents: Grid = (0, 0)
+        self.texts = 0
+        self._family = family
+        self._controls = controls
+        self._rows = 0
+
+    def enter(self, asked: dict[str, Any]) -> None:
+        """A call with these arguments begins."""
+        context = asked[self._family.arguments["context"]]
+        self.latents = self._family.size(asked)
+        self._rows, self.texts = context.shape[:2]
+
+    def acts(self, site: Site) -> bool:
+        return any(control.acts(site, _NOW) for control in self._controls)
+
+    def context(self, site: Site, text: Tensor) -> Context:
+        return Context(text, text)
+
+    def attend(
+        self,
+        site: Site,
+        tensors: Tensors,
+        *,
+        queries: Segments,
+        keys: Segments,
+        bias: Tensor | None,
+    ) -> Tensor:
+        rows = tuple(Row(i, 0, Role.COND) for i in range(self._rows))
+        call = Call(tensors, site, _NOW, Batch(rows), queries, keys, bias=bias)
+        return engine.run(call, [c for c in self._controls if c.acts(site, _NOW)])

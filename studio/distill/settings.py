@@ -1,0 +1,81 @@
+"""What a distillation is made of; defaults are those of CLEAR's script where it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Distillation"]
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """CLEAR, Liu, Tan and Wang 2024 (arXiv:2412.16112), section 3.3 and the released script.
+
+    radius, pooled:  of the window, in tokens; see `processors.LocalWindow`.
+    teacher:   α, weight of the distance between the two velocities.
+    attention: β, weight of the distance between the attentions of chosen blocks.
+    every:     blocks with one stream whose number, counted over all blocks, it divides are chosen.
+    steps:     of the optimizer; `batch` pictures each, on each process, `accumulate` times.
+    size:      (height, width) of the teacher's pictures in pixels; None = the model's own.
+    drawn_in:  denoising steps of the teacher's pictures, at `guidance` (distilled models read it,
+               others are guided by the empty prompt).
+    told:      guidance that a distilled model reads while it is trained.
+    unprompted: ours: part of the pictures told the empty prompt, which a model guided by it needs.
+    rank:      ours: of a low-rank change of the projections; None = they are trained whole.
+    max_sequence_length: text tokens, as in the pipeline's call; None = its default.
+    Differs: AdamW with a fixed rate instead of Prodigy, which finds its own.
+    """
+
+    radius: float = 8.0
+    pooled: int | None = None
+    teacher: float = 0.5
+    attention: float = 0.5
+    every: int = 4
+    steps: int = 1000
+    batch: int = 2
+    accumulate: int = 1
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-4
+    warmup_steps: int = 20
+    size: tuple[int, int] | None = None
+    drawn_in: int = 28
+    guidance: float = 3.5
+    told: float = 3.5
+    unprompted: float = 0.0
+    rank: int | None = None
+    checkpointing: bool = False
+    max_sequence_length: int | None = None
+    save_every: int = 100
+    show_every: int = 200
+    seed: int = 0
+
+    def call(self, pipe: Any) -> dict[str, Any]:
+        """How the pipeline is called for the teacher's pictures, but for prompt, size and noise."""
+        asked: dict[str, Any] = {
+            "num_inference_steps": self.drawn_in,
+            "guidance_scale": self.guidance,
+            **self.length,
+        }
+        if not pipe.transformer.config.guidance_embeds:
+            del asked["guidance_scale"]
+            asked |= {"negative_prompt": "", "true_cfg_scale": self.guidance}
+        return asked
+
+    @property
+    def length(self) -> dict[str, Any]:
+        """`max_sequence_length` as an argument, if there is one."""
+        length = self.max_sequence_length
+        return {} if length is None else {"max_sequence_length": length}
+
+    def __post_init__(self) -> None:
+        counts = (self.every, self.steps, self.batch, self.accumulate, self.drawn_in)
+        if min(*counts, self.save_every, self.show_every) < 1:
+            raise ValueError(
+                "every, steps, batch, accumulate, drawn_in, save_every, show_every: came "
+                f"{(*counts, self.save_every, self.show_every)}; expected 1 or more each"
+            )
+        if self.rank is not None and self.rank < 1:
+            raise ValueError(f"rank: came {self.rank}; expected 1 or more, or None")
+        if not 0 <= self.unprompted < 1:
+            raise ValueError(f"unprompted: came {self.unprompted}; expected a part in [0, 1)")

@@ -1,0 +1,133 @@
+"""The teacher's own pictures, which it is to be copied on: latents and embeddings on disk.
+
+CLEAR, Liu, Tan and Wang 2024 (arXiv:2412.16112): the model's own pictures teach better than real
+ones. One safetensors file a picture; those that are there are not drawn again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from .settings import Distillation
+
+__all__ = ["Batch", "Pictures", "draw_pictures"]
+
+_EMPTY = "empty.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """latents [B, N, C] as the transformer reads them, context [B, T, D], pooled [B, P]."""
+
+    latents: Tensor
+    context: Tensor
+    pooled: Tensor
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`count` of them in a folder; size: (height, width) of their latents."""
+
+    folder: Path
+    count: int
+    size: tuple[int, int]
+
+    def batch(self, numbers: Sequence[int], unprompted: Sequence[bool]) -> Batch:
+        """Pictures by their number; where `unprompted` with the embeddings of the empty prompt."""
+        found = [load_file(self.folder / _name(i)) for i in numbers]
+        empty = load_file(self.folder / _EMPTY) if any(unprompted) else {}
+        told = [empty if un else one for one, un in zip(found, unprompted, strict=True)]
+        return Batch(
+            torch.stack([one["latents"] for one in found]),
+            torch.stack([one["context"] for one in told]),
+            torch.stack([one["pooled"] for one in told]),
+        )
+
+
+def draw_pictures(
+    pipe: Any,
+    prompts: Sequence[str],
+    settings: Distillation,
+    folder: Path,
+    *,
+    place: tuple[int, int] = (0, 1),
+    progress: Callable[[int, int], None] | None = None,
+) -> Pictures:
+    """Draws what is not there yet, picture i with seed + i.
+
+    place: (process, processes); each draws its own share.
+    ValueError where the folder holds pictures that were made otherwise.
+    """
+    height, width = settings.size or (pipe.default_sample_size * pipe.vae_scale_factor,) * 2
+    size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = {
+        "size": [height, width],
+        "steps": settings.drawn_in,
+        "guidance": settings.guidance,
+        "max_sequence_length": settings.max_sequence_length,
+    }
+    mine = range(place[0], len(prompts), place[1])
+    for done, i in enumerate(mine, 1):
+        path = folder / _name(i)
+        told = {**stamp, "prompt": prompts[i], "seed": settings.seed + i}
+        if path.is_file():
+            _check(path, told)
+        else:
+            _save(path, _draw(pipe, prompts[i], settings, (height, width), i), told)
+        if progress is not None:
+            progress(done, len(mine))
+    if settings.unprompted and place[0] == 0 and not (folder / _EMPTY).is_file():
+        _save(folder / _EMPTY, _told(pipe, "", settings), {})
+    return Pictures(folder, len(prompts), size)
+
+
+def _draw(
+    pipe: Any, prompt: str, settings: Distillation, size: tuple[int, int], number: int
+) -> dict[str, Tensor]:
+    told = _told(pipe, prompt, settings)
+    latents = pipe(
+        prompt,
+        height=size[0],
+        width=size[1],
+        generator=torch.Generator("cpu").manual_seed(settings.seed + number),
+        output_type="latent",
+        **settings.call(pipe),
+    ).images
+    return {"latents": latents[0], **told}
+
+
+def _told(pipe: Any, prompt: str, settings: Distillation) -> dict[str, Tensor]:
+    with torch.no_grad():
+        context, pooled, _ = pipe.encode_prompt(prompt, None, **settings.length)
+    return {"context": context[0], "pooled": pooled[0]}
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.safetensors"
+
+
+def _save(path: Path, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
+    part = path.with_suffix(".part")
+    on_cpu = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    save_file(on_cpu, part, metadata={"made": json.dumps(told)})
+    part.replace(path)
+
+
+def _check(path: Path, told: dict[str, Any]) -> None:
+    with safe_open(path, "pt") as file:
+        made = json.loads((file.metadata() or {}).get("made", "null"))
+    if made != told:
+        raise ValueError(
+            f"pictures: {path} was made as {made}, and {told} is asked for; expected a folder of "
+            "its own for each set of prompts and settings"
+        )
