@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         StableDiffusionXLComposePipeline,
     )
     from .flow_editing import flow_edit
+    from .grounding import Grounding, ground, ground_many
     from .prompt_to_prompt import (
         FluxPromptToPromptPipeline,
         PromptToPromptMixin,
@@ -29,6 +30,7 @@ __all__ = [
     "ComposeMixin",
     "ComposeOutput",
     "FluxPromptToPromptPipeline",
+    "Grounding",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
     "QwenImagePromptToPromptPipeline",
@@ -38,6 +40,8 @@ __all__ = [
     "StableDiffusionXLComposePipeline",
     "StableDiffusionXLPromptToPromptPipeline",
     "flow_edit",
+    "ground",
+    "ground_many",
     "load",
     "load_clear",
 ]
@@ -51,6 +55,7 @@ _HOMES = {
         "StableDiffusionXLComposePipeline",
     ),
     "flow_editing": ("flow_edit",),
+    "grounding": ("Grounding", "ground", "ground_many"),
     "prompt_to_prompt": (
         "FluxPromptToPromptPipeline",
         "PromptToPromptMixin",
