@@ -13,6 +13,7 @@ from .bench import bench
 from .edit import edit
 from .evaluate import evaluate
 from .generate import generate
+from .ground import ground
 from .maps import maps
 from .models import models
 from .replay import replay
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (models, generate, edit, maps, batch, replay, train, evaluate, bench):
+for command in (models, generate, edit, maps, ground, batch, replay, train, evaluate, bench):
     app.command()(command)
 app.command("app")(app_command)
 

@@ -1,0 +1,63 @@
+"""What a person may say about a grounding beside picture and expression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..pipelines.grounding import Grounding
+
+__all__ = ["MAGNETS", "MOST_CHARACTERS", "MOST_SEED", "GroundSettings"]
+
+MAGNETS = ("with", "to", "pink")  # as the paper's project page shows them
+MOST_CHARACTERS, MOST_SEED = 500, 2**31 - 1
+
+
+@dataclass(frozen=True)
+class GroundSettings:
+    """How to look.
+
+    size:    (height, width) in pixels at which the model looks; None = as it was trained.
+    noise:   part of the way to noise; None = the family's own.
+    magnets: words appended to the expression.
+    sinks:   whether global sinks are suppressed.
+    plain:   nothing of RefAM at all: the sum of the words' maps.
+    cut:     part of the map's range above which a place belongs to the mask.
+    """
+
+    size: tuple[int, int] | None = None
+    noise: float | None = None
+    seed: int = 0
+    magnets: tuple[str, ...] = MAGNETS
+    sinks: bool = True
+    plain: bool = False
+    cut: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed <= MOST_SEED:
+            raise ValueError(f"seed: came {self.seed}; expected 0 to {MOST_SEED}")
+
+    def ground(self, pipe: Any, picture: Image, expression: str) -> Grounding:
+        """ValueError, in one sentence, for what means nothing; see `pipelines.grounding.ground`."""
+        if len(expression) > MOST_CHARACTERS:
+            raise ValueError(
+                f"expression: it has {len(expression)} characters; expected at most "
+                f"{MOST_CHARACTERS}"
+            )
+        from ..pipelines.grounding import ground
+        from ..processors.grounding import GroundRules
+
+        rules = GroundRules(magnets=self.magnets, sinks=self.sinks)
+        return ground(
+            pipe,
+            picture,
+            expression,
+            rules=GroundRules.plain() if self.plain else rules,
+            size=self.size,
+            noise=None if self.noise is None else (self.noise,),
+            seed=self.seed,
+            cut=self.cut,
+        )
