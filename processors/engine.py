@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -43,13 +43,15 @@ def run(
     seen = plans.seen(call, controls)
     if call.site.kind is Kind.JOINT:
         joint = plans.of(call, controls, JointPlan.of)
-        _check(call, controls, edits=dense or bool(joint.edits), seen=seen)
+        taken = {edit.row for edit in joint.edits if edit.source is not None}
+        _check(call, controls, edits=dense or bool(joint.edits), seen=seen, mixed=taken)
         out = _other_operator(call, controls)
         if out is None:
             out = run_joint(call, joint, bias, recorder, windows, seen)
     else:
         plan = plans.of(call, controls, Plan.of)
-        _check(call, controls, edits=dense or not plan.mix.plain, seen=seen)
+        sums = {row for row in plan.mixed if plan.mix.looked(row) is None}
+        _check(call, controls, edits=dense or not plan.mix.plain, seen=seen, mixed=sums)
         out = _other_operator(call, controls)
         if out is None:
             out = _attention(call, controls, plan, bias, recorder, windows, seen, dense=dense)
@@ -120,11 +122,7 @@ def _by_plan(
     table = bias if windows is None or not seen else windows.table(bias)
     for row, groups in seen.items():
         looked = mix.looked(row)
-        if looked is None:
-            raise ValueError(
-                f"controls: row {row} of {call.site.name} is a sum of attentions, and another "
-                "control says what its queries see; give the two different steps or sites"
-            )
+        assert looked is not None, "checked"
         part, level = attend_by_label(call, row, looked, groups, looks, table, wants_lse=records)
         parts.append(part)
         if level is not None:
@@ -194,13 +192,25 @@ def _other_operator(call: Call, controls: Sequence[Control]) -> Tensor | None:
     return found[0] if found else None
 
 
-def _check(call: Call, controls: Sequence[Control], *, edits: bool, seen: Seen) -> None:
-    """Combinations that have no meaning are refused, each in one sentence."""
-    whole = [type(c).__name__ for c in controls if c.overrides("attend") or c.overrides("edit")]
+def _check(
+    call: Call,
+    controls: Sequence[Control],
+    *,
+    edits: bool,
+    seen: Seen,
+    mixed: Collection[int],
+) -> None:
+    """Combinations that have no meaning are refused, each in one sentence.
+
+    mixed: rows that are made of several attentions.
+    """
+    verbs = ["attend", "edit", *(["mix"] if set(mixed) & set(seen) else [])]
+    whole = [type(c).__name__ for c in controls if any(map(c.overrides, verbs))]
+    seeing = [type(c).__name__ for c in controls if c.overrides("sees")]
     if whole and seen:
         raise ValueError(
-            f"controls: {whole[0]} needs the whole attention of {call.site.name}, where another "
-            "control says what queries see; give the two different steps or sites"
+            f"controls: {whole[0]} edits the attention of {call.site.name}, where {seeing[0]} says "
+            "which keys queries see; give the two different steps or sites"
         )
     operators = [type(c).__name__ for c in controls if c.overrides("attend")]
     if len(operators) > 1:

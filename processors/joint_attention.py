@@ -94,13 +94,8 @@ def run_joint(
 def _by_label(
     call: Call, plan: JointPlan, seen: Seen, row: int, bias: Tensor | None, levels: Levels
 ) -> Tensor:
-    """A row whose image queries see by label, [1, H, N, D]; of edits it may have weights."""
+    """A row whose image queries see by label, [1, H, N, D]; of edits it has weights at most."""
     edit = next((edit for edit in plan.edits if edit.row == row), None)
-    if edit is not None and edit.source is not None:
-        raise ValueError(
-            f"controls: row {row} of {call.site.name} takes columns of its source, and another "
-            "control says what its queries see; give the two different steps or blocks"
-        )
     factor = None
     if edit is not None:
         factor = torch.full((call.shape[3],), -torch.inf, device=call.device)

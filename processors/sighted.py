@@ -48,23 +48,31 @@ def attend_by_label(
     q, k = looks.of([looked])
     v = call.v[row : row + 1]
     limit = None if bias is None else bias[row : row + 1] if len(bias) > 1 else bias
-    out = v.new_empty(1, call.shape[1], N, v.shape[-1])
-    levels = q.new_empty(out.shape[:3], dtype=torch.promote_types(q.dtype, torch.float32))
-    for rest in (slice(0, image.start), slice(image.stop, N)):
-        if rest.start < rest.stop:
-            own = limit if limit is None or limit.shape[2] == 1 else limit[:, :, rest]
-            out[:, :, rest], _ = fused(q[:, :, rest], k, v, call.scale, own, wants_lse=False)
-    for group in groups:
-        chosen = image if group.queries is None else group.queries + image.start
-        asked = q[:, :, chosen]
-        keys, values, weight = _keys(call, group, k, v, looks, factor)
-        added = _added(limit, chosen, _own(call, group), weight, keys.shape[2])
+    parts, levels, order = [], [], []
+
+    def attend(queries: slice | Tensor, own: Tensor | None, group: Group | None) -> None:
+        asked, keys, values, weight = q[:, :, queries], k, v, None
+        if group is not None:
+            keys, values, weight = _keys(call, group, k, v, looks, factor)
+        added = _added(limit, queries, own, weight, keys.shape[2])
         part, level = fused(asked, keys, values, call.scale, added, wants_lse=wants_lse)
-        out[:, :, chosen] = part
         if wants_lse:
             known = lse(asked, keys, scale=call.scale, bias=added) if level is None else level
-            levels[:, :, chosen] = known.to(levels)
-    return out, levels if wants_lse else None
+            levels.append(known)
+        parts.append(part)
+        order.append(torch.arange(N, device=call.device)[queries])
+
+    for rest in (slice(0, image.start), slice(image.stop, N)):
+        if rest.start < rest.stop:
+            attend(rest, None, None)
+    for group in groups:
+        chosen = image if group.queries is None else group.queries + image.start
+        attend(chosen, _own(call, group), group)
+    if len(parts) == 1:
+        return parts[0], levels[0] if levels else None
+    back = torch.cat(order).argsort()  # not written in place: gradients may go through
+    out = torch.cat(parts, 2).index_select(2, back)
+    return out, torch.cat(levels, 2).index_select(2, back) if levels else None
 
 
 def _own(call: Call, group: Group) -> Tensor | None:

@@ -72,15 +72,15 @@ class AlignStyle(Control):
         image, rows = call.queries.image, self._rows(call)
         if not self.statistics or image is None or not rows:
             return call
-        q, k = call.q.clone(), call.k.clone()
-        places = self._places(call)
-        for x in (q, k):
-            tokens = x[:, :, image]
+        places, changed = self._places(call), []
+        for x in (call.q, call.k):
+            tokens, x = x[:, :, image], x.clone()
             plain = tokens if places is None else _turned(call, tokens, -places)
             for row, source in rows:
                 aligned = _aligned(plain[row], plain[source])
                 x[row, :, image] = aligned if places is None else _turned(call, aligned, places)
-        return call.with_tokens(q, k, call.v)
+            changed.append(x)
+        return call.with_tokens(changed[0], changed[1], call.v)
 
     def sees(self, call: Call) -> Sights | None:
         assert self.kept is not None
