@@ -23,6 +23,7 @@ class Suite(StrEnum):
     base = "base"
     edit = "edit"
     compose = "compose"
+    ground = "ground"
 
 
 def evaluate(
@@ -31,11 +32,12 @@ def evaluate(
         typer.Argument(
             help="base: does the picture show what was asked? edit: does an edit change what it "
             "should and nothing else, and how much oftener than plain re-prompting? compose: by "
-            "which method are all things there, in their own colours?"
+            "which method are all things there, in their own colours? ground: how much of what an "
+            "expression names is found, rule by rule?"
         ),
     ],
     model: ModelName = "emoji-sd",
-    prompts: Annotated[int, typer.Option(help="Prompts over all groups, or edits.")] = 240,
+    prompts: Annotated[int, typer.Option(help="Prompts of all groups, or edits.")] = 240,
     weighed: Annotated[
         int, typer.Option(min=0, help="edit: prompts whose colour is weighed.")
     ] = 60,
@@ -56,7 +58,7 @@ def evaluate(
     tuning: Annotated[
         bool,
         typer.Option(
-            "--tuning", help="edit, compose: draw from the range on which defaults are chosen."
+            "--tuning", help="All but base: draw from the range on which defaults are chosen."
         ),
     ] = False,
     method: Annotated[
@@ -75,7 +77,11 @@ def evaluate(
     guided: Annotated[
         float, typer.Option(min=0, max=1, help="compose: end of the steps in which A-STAR moves.")
     ] = 1.0,
-    batch: Annotated[int, typer.Option(min=1, help="base: pictures drawn at a time.")] = 8,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.99, help="ground: part of the way to noise; 0.2 for UNets."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="base, ground: pictures at a time.")] = 8,
     seed: Seed = 0,
     steps: Steps = 30,
     guidance: Guidance = 5.0,
@@ -105,10 +111,12 @@ def evaluate(
         ComposeReport,
         ComposeSettings,
         EditReport,
+        GroundReport,
         Settings,
         evaluate_base,
         evaluate_compose,
         evaluate_edit,
+        evaluate_ground,
     )
 
     about = describe(model)
@@ -118,7 +126,7 @@ def evaluate(
         )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
     count = prompts if limit is None else min(prompts, limit)
-    report: BaseReport | EditReport | ComposeReport
+    report: BaseReport | EditReport | ComposeReport | GroundReport
     with progress_bar("drawing", quiet=quiet) as progress:
         if suite == Suite.edit:
             standard = Settings()
@@ -159,6 +167,20 @@ def evaluate(
                 folder=out,
                 progress=progress,
                 begin=begin,
+            )
+        elif suite == Suite.ground:
+            report = evaluate_ground(
+                pipe,
+                nouns=about.nouns,
+                size=about.image_size or 512,
+                scenes=count,
+                noise=noise,
+                batch=batch,
+                seed=seed,
+                tuning=tuning,
+                model=about.name,
+                folder=out,
+                progress=progress,
             )
         else:
             report = evaluate_base(

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .compose_report import ComposeReport
     from .edit import Settings, evaluate_edit
     from .edit_report import EditReport
+    from .ground import evaluate_ground
+    from .ground_report import GroundReport
     from .labelling import Agreement, agreement, make_sheets, read_nouns
     from .resources import Resources, measure_resources
 
@@ -22,12 +24,14 @@ __all__ = [
     "ComposeReport",
     "ComposeSettings",
     "EditReport",
+    "GroundReport",
     "Resources",
     "Settings",
     "agreement",
     "evaluate_base",
     "evaluate_compose",
     "evaluate_edit",
+    "evaluate_ground",
     "make_sheets",
     "measure_resources",
     "read_nouns",
@@ -40,12 +44,14 @@ _HOMES = {
     "ComposeReport": "compose_report",
     "ComposeSettings": "compose_methods",
     "EditReport": "edit_report",
+    "GroundReport": "ground_report",
     "Resources": "resources",
     "Settings": "edit",
     "agreement": "labelling",
     "evaluate_base": "base",
     "evaluate_compose": "compose",
     "evaluate_edit": "edit",
+    "evaluate_ground": "ground",
     "make_sheets": "labelling",
     "measure_resources": "resources",
     "read_nouns": "labelling",
