@@ -8,6 +8,7 @@ from .load import load
 
 if TYPE_CHECKING:
     from .clear_weights import load_clear
+    from .coarse_to_fine import Finer, draw_finer
     from .composition import (
         ComposeMixin,
         ComposeOutput,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     )
     from .flow_editing import flow_edit
     from .grounding import Grounding, ground, ground_many
+    from .patches import shared_rows
     from .prompt_to_prompt import (
         FluxPromptToPromptPipeline,
         PromptToPromptMixin,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComposeMixin",
     "ComposeOutput",
+    "Finer",
     "FluxPromptToPromptPipeline",
     "Grounding",
     "PromptToPromptMixin",
@@ -39,15 +42,18 @@ __all__ = [
     "StableDiffusionPromptToPromptPipeline",
     "StableDiffusionXLComposePipeline",
     "StableDiffusionXLPromptToPromptPipeline",
+    "draw_finer",
     "flow_edit",
     "ground",
     "ground_many",
     "load",
     "load_clear",
+    "shared_rows",
 ]
 
 _HOMES = {
     "clear_weights": ("load_clear",),
+    "coarse_to_fine": ("Finer", "draw_finer"),
     "composition": (
         "ComposeMixin",
         "ComposeOutput",
@@ -56,6 +62,7 @@ _HOMES = {
     ),
     "flow_editing": ("flow_edit",),
     "grounding": ("Grounding", "ground", "ground_many"),
+    "patches": ("shared_rows",),
     "prompt_to_prompt": (
         "FluxPromptToPromptPipeline",
         "PromptToPromptMixin",

@@ -168,11 +168,12 @@ def _radius(path: Path, said: Mapping[str, str], asked: float | None) -> float:
         known = float(said["radius"]) if "radius" in said else None
     except ValueError:
         raise ValueError(f"path: {path} says radius {said['radius']!r:.40}") from None
-    if known is None and asked is None:
+    radius = asked if known is None else known
+    if radius is None:
         raise ValueError(
             f"radius: {path} does not say for which it was trained; expected radius=8, 16 or 32, "
             "as the name of a published file does"
         )
-    if known is not None and asked is not None and known != asked:
-        raise ValueError(f"radius: came {asked:g}, but {path} was trained for {known:g}")
-    return asked if known is None else known
+    if asked is not None and asked != radius:
+        raise ValueError(f"radius: came {asked:g}, but {path} was trained for {radius:g}")
+    return radius

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..processors.control import Control
 
-__all__ = ["Finer", "coarse_to_fine", "redraw"]
+__all__ = ["Finer", "draw_finer", "redraw"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class Finer:
             raise ValueError(f"strength: came {self.strength}; expected a part in (0, 1]")
 
 
-def coarse_to_fine(
+def draw_finer(
     pipe: Any,
     prompt: str,
     size: tuple[int, int],

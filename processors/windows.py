@@ -67,8 +67,8 @@ class Windows:
             places = [i for i, other in enumerate(kinds) if other == kind]
             order += places
             own = bias if bias is None or len(bias) == 1 else pick(bias, places)
-            parts = (pick(x, places) for x in (q, k, v))
-            out, level = self._attend(kind, *parts, own, wants_lse=wants_lse)
+            some_q, some_k, some_v = (pick(x, places) for x in (q, k, v))
+            out, level = self._attend(kind, some_q, some_k, some_v, own, wants_lse=wants_lse)
             outs.append(out)
             lses.append(level)
         if len(outs) == 1:

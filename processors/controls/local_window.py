@@ -51,7 +51,7 @@ class LocalWindow(Control):
     radius:   of the disc in tokens; the published weights are for 8, 16 and 32.
     pooled:   f, the side of a cell; None = no pooled keys. Published: 4, for radii 8 and 16.
     weights:  w [f, f] of each site by its name; sites without one have 1/f².
-    scale:    "proportional" for pictures larger than the trained size.
+    scale:    "proportional" for pictures larger than the trained size; where it has windows.
     ntk:      factor of theta in every step, also dense ones; only FLUX. The authors' for 2K: 10.
     trained:  tokens on a side at the trained size; None = the family's, 64 for 1024 px.
     during, blocks: the part of the denoising and of the network's depth that has windows.
@@ -95,7 +95,8 @@ class LocalWindow(Control):
         return self.during.active(step) and within(site, self.blocks)
 
     def tokens(self, call: Call) -> Call:
-        call = replace(call, scale=self._scale(call))
+        found = self.factor(call.site, call.texts, call.shape[2], call.v.shape[-1])
+        call = call if found is None else replace(call, scale=found)
         if self.pooled is None:
             return call
         image, grid = call.keys.image, call.queries.grid
@@ -120,13 +121,14 @@ class LocalWindow(Control):
     def mask(self, call: Call) -> Mask:
         return Mask.of(Window(self.radius))
 
-    def _scale(self, call: Call) -> float | None:
+    def factor(self, site: Site, texts: int, tokens: int, channels: int) -> float | None:
+        """Of q·k for a sequence of so many tokens, `texts` of them text; None = the model's own."""
         if self.scale == "plain":
-            return call.scale
-        side = call.site.side if self.trained is None else self.trained
-        base, tokens = side * side + call.texts, call.shape[2]
-        found = log(tokens * (1 if self.pooled is None else _POOLED), base)
-        return call.scale if found == 1 else sqrt(found / call.q.shape[-1])
+            return None
+        side = site.side if self.trained is None else self.trained
+        counted = tokens * (1 if self.pooled is None else _POOLED)
+        found = log(counted, side * side + texts)
+        return None if found == 1 else sqrt(found / channels)
 
 
 def pooled_keys(x: Tensor, grid: tuple[int, int], weight: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from diffusers import FluxImg2ImgPipeline
 from PIL.Image import Image, Resampling
 
-from attention_studio.pipelines.coarse_to_fine import Finer, coarse_to_fine
+from attention_studio.pipelines.coarse_to_fine import Finer, draw_finer
 from attention_studio.processors import LocalWindow
 
 from ..processors.conftest import Studio
@@ -32,21 +32,21 @@ def test_each_size_is_drawn_over_the_one_before(name: str) -> None:
     if name == "qwen":
         del settings["max_sequence_length"]
     steps = [Finer((64, 32), 0.5, [window]), Finer((96, 48), 0.25, [window])]
-    first, second, third = coarse_to_fine(studio.pipe, "a cat", (32, 16), steps, **settings)
+    first, second, third = draw_finer(studio.pipe, "a cat", (32, 16), steps, **settings)
     assert [image.size for image in (first, second, third)] == [(16, 32), (32, 64), (48, 96)]
     assert traces(studio.pipe) == before
-    again = coarse_to_fine(studio.pipe, "a cat", (32, 16), steps, **settings)
+    again = draw_finer(studio.pipe, "a cat", (32, 16), steps, **settings)
     assert all(apart(a, b) == 0 for a, b in zip(again, (first, second, third), strict=True))
     slight = [Finer((64, 32), 0.25, [window])]
-    weaker = coarse_to_fine(studio.pipe, "a cat", (32, 16), slight, **settings)[1]
+    weaker = draw_finer(studio.pipe, "a cat", (32, 16), slight, **settings)[1]
     assert apart(weaker, second) > 0
-    dense = coarse_to_fine(studio.pipe, "a cat", (32, 16), [Finer((64, 32), 0.5)], **settings)[1]
+    dense = draw_finer(studio.pipe, "a cat", (32, 16), [Finer((64, 32), 0.5)], **settings)[1]
     assert apart(dense, second) > 0
 
 
 def test_it_is_the_stock_pipelines_run_one_after_the_other() -> None:
     studio = JointStudio("flux")
-    found = coarse_to_fine(
+    found = draw_finer(
         *(studio.pipe, "a cat", (32, 32), [Finer((64, 64), 0.5)]),
         steps=2,
         finer_steps=4,
@@ -85,7 +85,7 @@ def test_unets_and_tiles_too() -> None:
     studio = Studio("sd")
     size = studio.pipe.unet.config.sample_size * studio.pipe.vae_scale_factor
     steps = [Finer((2 * size, 2 * size), 0.5, tiled=True)]
-    found = coarse_to_fine(studio.pipe, "a cat", (size, size), steps, steps=2, finer_steps=4)
+    found = draw_finer(studio.pipe, "a cat", (size, size), steps, steps=2, finer_steps=4)
     assert found[1].size == (2 * size, 2 * size)
     assert not studio.pipe.vae.use_tiling
 
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_one_sentence() -> None:
     studio = JointStudio("flux")
     for size, said in (((64, 32), "the same proportions"), ((65, 65), "multiples of 4 pixels")):
         with pytest.raises(ValueError, match=said):
-            coarse_to_fine(
+            draw_finer(
                 *(studio.pipe, "a cat", (32, 32), [Finer(size)]),
                 steps=1,
                 max_sequence_length=LENGTH,

@@ -1,0 +1,87 @@
+"""Two processes draw the picture that one draws, each with half of the image tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attention_studio.pipelines.patches import shared_rows
+from attention_studio.processors import LocalWindow
+from attention_studio.processors.attach import attach
+from attention_studio.processors.controls.share_rows import Bands
+
+from ..processors.joint_pipelines import JointStudio
+from .patch_worker import CASES
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """What two processes drew."""
+    out = tmp_path_factory.mktemp("patches")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [*command, "-m", "tests.pipelines.patch_worker", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=root,
+        env=environment,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout.decode()[-4000:]
+    return out
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_draw_what_one_draws(drawn: Path, name: str) -> None:
+    window, asked = CASES[name]
+    studio = JointStudio("flux")
+    with attach(studio.pipe, [window]):
+        expected = studio(**asked)
+    stock = studio(**asked)
+    found = [torch.load(drawn / f"{name}.{rank}.pt", weights_only=True) for rank in (0, 1)]
+    for picture in found:
+        assert (picture - expected).abs().max() <= 1e-4
+    if window.radius < 8:
+        assert (expected - stock).abs().max() > 1e-2, "windows must matter"
+
+
+def test_each_holds_half_of_the_image_tokens(drawn: Path) -> None:
+    facts = [json.loads((drawn / f"{rank}.json").read_text()) for rank in (0, 1)]
+    for name, (_, asked) in CASES.items():
+        rows, width = (asked.get(side, 32) // 4 for side in ("height", "width"))
+        both = [fact["held"][name] for fact in facts]
+        assert both == [[rows // 2 * width], [(rows - rows // 2) * width]]
+
+
+def test_what_cannot_be_shared_is_refused_and_nothing_is_left(drawn: Path) -> None:
+    for rank in (0, 1):
+        facts = json.loads((drawn / f"{rank}.json").read_text())
+        first, second = facts["said"]
+        assert "pooled: came 2 for a picture that processes share" in first
+        assert "a picture of 1 rows of tokens came for 2 processes" in second
+        assert facts["stock again"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("sd3", "expected a FLUX"), ("flux", "torchrun")])
+def test_without_flux_or_a_group_it_is_refused(name: str, said: str) -> None:
+    studio = JointStudio(name)
+    with pytest.raises(ValueError, match=said), shared_rows(studio.pipe, LocalWindow(2)):
+        pass
+
+
+def test_rows_are_shared_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    def three(*_: Any) -> int:
+        return 3
+
+    monkeypatch.setattr("torch.distributed.get_world_size", three)
+    bands = Bands(height=10)
+    assert [bands.of(rank) for rank in range(3)] == [(0, 3), (3, 6), (6, 10)]
+    assert [bands.near(rank, 4) for rank in range(3)] == [(0, 7), (0, 10), (2, 10)]
