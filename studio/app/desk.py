@@ -31,7 +31,11 @@ class Desk:
 
     def submit(self, recipe: Recipe) -> Job:
         """The job of this recipe; one that is done is done again only when its files are gone."""
-        given = recipe.model_dump(mode="json"), _OPTIONS, owner()
+        return self.submit_job(recipe.model_dump(mode="json"), _OPTIONS)
+
+    def submit_job(self, recipe: Mapping[str, Any], options: Mapping[str, Any]) -> Job:
+        """The same for a job of any kind, whose runner `options` choose."""
+        given = recipe, options, owner()
         job = self.journal.submit(*given, most_waiting=MOST_WAITING)
         if job.state is State.done and not self.complete(job):
             job = self.journal.submit(*given, most_waiting=MOST_WAITING, afresh=True)
@@ -43,6 +47,7 @@ class Desk:
         names = [*result.get("pictures", ()), *result.get("plain", ())]
         if result.get("maps"):
             names.append(result["maps"]["file"])
+        names += result.get("files", {}).values()
         return all(self.path(name).is_file() for name in names)
 
     def path(self, name: str) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeAlias
 
 import streamlit as st
 
@@ -11,13 +13,16 @@ from .desk import Desk, owner
 from .literal import literal
 from .result_panel import result_panel
 
-__all__ = ["job_panel"]
+__all__ = ["Panel", "job_panel"]
+
+Panel: TypeAlias = Callable[[Desk, Job, Callable[[], None] | None], None]
+"""Draws a job's result; the last argument draws what stands for what is still to come."""
 
 _EVERY_S = 1.0
 
 
-def job_panel(desk: Desk, key: str | None) -> None:
-    """Draw the newest job of that key."""
+def job_panel(desk: Desk, key: str | None, panel: Panel = result_panel) -> None:
+    """Draw the newest job of that key; panel: what came of it, when there is something."""
     job = None if key is None else desk.journal.find(key)
     if job is None:
         _nothing_yet()
@@ -29,7 +34,7 @@ def job_panel(desk: Desk, key: str | None) -> None:
         else:
             _running(desk, job.id)
     elif desk.complete(job):
-        result_panel(desk, job, None if job.state.ended else lambda: _rest(desk, job.id))
+        panel(desk, job, None if job.state.ended else lambda: _rest(desk, job.id))
         if job.state is State.cancelled:
             st.info("Cancelled before the picture without controls was drawn.")
     else:

@@ -14,6 +14,7 @@ from .desk import open_desk
 from .door import admitted
 from .edit_page import edit_page, take_over
 from .gallery_page import gallery_page
+from .ground_page import ground_page
 from .models_page import models_page
 from .settings import Settings
 from .theme import CSS
@@ -47,10 +48,11 @@ def main() -> None:
 
     edit = st.Page(lambda: edit_page(desk), title="Edit", url_path="edit", default=True)
     compose = st.Page(lambda: compose_page(desk), title="Compose", url_path="compose")
+    ground = st.Page(lambda: ground_page(desk), title="Ground", url_path="ground")
     batch = st.Page(lambda: batch_page(desk), title="Batch", url_path="batch")
     gallery = st.Page(lambda: gallery_page(desk, use), title="Gallery", url_path="gallery")
     models = st.Page(lambda: models_page(desk), title="Models", url_path="models")
-    st.navigation([edit, compose, batch, gallery, models], position="top").run()
+    st.navigation([edit, compose, ground, batch, gallery, models], position="top").run()
 
 
 @st.cache_data(show_spinner=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch.job import is_batch
+from ..ground.job import is_ground
 from ..jobs import Job, Report, Runner, SessionRunner, warm_session
 
 __all__ = ["make_app_runner"]
@@ -19,12 +20,16 @@ def make_app_runner(folder: Path, models: Sequence[Path], warm: str | None, devi
     """
     from ..batch.job_runner import BatchRunner
     from ..gallery import Gallery
+    from ..ground.job_runner import GroundRunner
 
     session = warm_session(models, warm, device)
     recipes = SessionRunner(session, Gallery(folder))
     batches = BatchRunner(session, folder, models)
+    groundings = GroundRunner(session, folder)
 
     def run(job: Job, report: Report) -> Mapping[str, Any]:
+        if is_ground(job.options):
+            return groundings(job, report)
         return (batches if is_batch(job.options) else recipes)(job, report)
 
     return run

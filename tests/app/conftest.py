@@ -22,6 +22,7 @@ PAGES = {
     "compose": "from attention_studio.app.compose_page import compose_page; compose_page(desk)",
     "gallery": "from attention_studio.app.gallery_page import gallery_page; "
     "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
+    "ground": "from attention_studio.app.ground_page import ground_page; ground_page(desk)",
     "models": "from attention_studio.app.models_page import models_page; models_page(desk)",
 }
 FRAME = """
