@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         StableDiffusionPromptToPromptPipeline,
         StableDiffusionXLPromptToPromptPipeline,
     )
+    from .story import Cast, Scene, Story, dreamstory, isolated_and_repositioned
 
 __all__ = [
+    "Cast",
     "ComposeMixin",
     "ComposeOutput",
     "Finer",
@@ -37,15 +39,19 @@ __all__ = [
     "PromptToPromptMixin",
     "PromptToPromptOutput",
     "QwenImagePromptToPromptPipeline",
+    "Scene",
     "StableDiffusion3PromptToPromptPipeline",
     "StableDiffusionComposePipeline",
     "StableDiffusionPromptToPromptPipeline",
     "StableDiffusionXLComposePipeline",
     "StableDiffusionXLPromptToPromptPipeline",
+    "Story",
     "draw_finer",
+    "dreamstory",
     "flow_edit",
     "ground",
     "ground_many",
+    "isolated_and_repositioned",
     "load",
     "load_clear",
     "shared_rows",
@@ -72,6 +78,7 @@ _HOMES = {
         "StableDiffusionPromptToPromptPipeline",
         "StableDiffusionXLPromptToPromptPipeline",
     ),
+    "story": ("Cast", "Scene", "Story", "dreamstory", "isolated_and_repositioned"),
 }
 
 

@@ -4,6 +4,7 @@ from .align_style import AlignStyle
 from .bind_attributes import BindAttributes
 from .box_layout import BoxLayout
 from .excite import Excite
+from .find_places import FindPlaces
 from .follow_source import FollowSource
 from .isolate_subjects import IsolateSubjects
 from .keep_layout import KeepLayout
@@ -29,6 +30,7 @@ __all__ = [
     "BindAttributes",
     "BoxLayout",
     "Excite",
+    "FindPlaces",
     "FollowSource",
     "IsolateSubjects",
     "KeepLayout",

@@ -1,0 +1,253 @@
+"""The same subjects in picture after picture: portraits once, then scene by scene.
+
+    story = Story(pipe, (Cast("cat", "a red cat on grass"), Cast("dog", "a small dog on grass")))
+    out = story.scene("a cat and a dog on a beach", seed=1)
+    out.image, out.places, out.notes, out.warnings
+
+IR-Diffusion, He et al. 2024 (arXiv:2411.19261), section 3 of its code's run: every portrait is
+drawn by itself; the scene is rehearsed with stock attention, to see where everybody stands; then
+portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
+cross-attention. Portraits read nothing from the scene, so they come out as before, and stay for
+further scenes, which cost one rehearsal and one controlled run.
+
+Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
+(`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..processors.attach import attach
+from ..processors.control import Control
+from ..processors.controls import (
+    FindPlaces,
+    IsolateSubjects,
+    ReadSubjectPrompts,
+    RepositionSubjects,
+    Subject,
+)
+from ..processors.controls.regions import Region
+from .assignment import Likeness, assigned, colour_likeness
+
+__all__ = ["Cast", "Scene", "Segmenter", "Story", "dreamstory", "isolated_and_repositioned"]
+
+Segmenter: TypeAlias = Callable[[Image.Image, Sequence[str]], Sequence[Tensor | None]]
+"""From a picture and words to a mask [H, W] of each; None or zeros = it is not there."""
+
+Method: TypeAlias = Callable[[tuple[Subject, ...]], Sequence[Control]]
+"""From subjects, with the portraits as prompts 0, 1, …, to the controls of the last run."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """One of the story. word: what it is called in scenes, and looked for.
+
+    portrait: the prompt of its portrait; has the word in it unless a segmenter looks for it.
+    seed:     of its portrait; None = the story's.
+    """
+
+    word: str
+    portrait: str
+    seed: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A picture of the story.
+
+    rehearsal: the same scene with stock attention, where places come from; None = all were given.
+    places:    by word; zeros = it was not there.
+    seed:      of the scene's noise, after redrawing.
+    notes, warnings: what the controls did, and what did not go as asked.
+    """
+
+    image: Image.Image
+    rehearsal: Image.Image | None
+    places: Mapping[str, Region]
+    seed: int
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def isolated_and_repositioned(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
+    """IR-Diffusion's three."""
+    return IsolateSubjects(subjects), RepositionSubjects(subjects), ReadSubjectPrompts(subjects)
+
+
+def dreamstory(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
+    """DreamStory, He et al. 2024 (arXiv:2407.12899): nobody is kept apart nor moved."""
+    return RepositionSubjects(subjects, gate=False, move=False), ReadSubjectPrompts(subjects)
+
+
+@dataclass(eq=False)
+class Story:
+    """A cast on a stock text-to-image pipeline; portraits are drawn when first needed.
+
+    segmenter: None = words' maps say where somebody is.
+    method:    the controls of the last run.
+    assign:    "word" = a subject is where its word is; "hungarian" = the places found are given
+               to subjects so that together they are most alike, since a rehearsal may have drawn
+               one where the other is called; "user" = every place must be given.
+    likeness:  of a portrait and a place, for "hungarian".
+    seed:      of portraits, which all start from the same noise, as in the released code.
+    call:      arguments of every call of the pipeline, such as steps and size.
+    """
+
+    pipe: Any
+    cast: tuple[Cast, ...]
+    segmenter: Segmenter | None = None
+    method: Method = isolated_and_repositioned
+    assign: Literal["word", "hungarian", "user"] = "word"
+    likeness: Likeness = colour_likeness
+    seed: int = 0
+    call: Mapping[str, Any] = field(default_factory=dict)
+    _portraits: dict[Cast, tuple[Image.Image, Region]] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        words = [one.word for one in self.cast]
+        if not words or len(set(words)) < len(words):
+            raise ValueError(
+                f"cast: came {words}; expected one or more, each with a word of its own"
+            )
+        if self.assign not in ("word", "hungarian", "user"):
+            raise ValueError(
+                f"assign: came {self.assign!r}; expected 'word', 'hungarian' or 'user'"
+            )
+        wrong = sorted({"prompt", "generator", "output_type"} & self.call.keys())
+        if wrong:
+            raise ValueError(f"call: came with {wrong[0]}, which the story itself gives")
+
+    def portraits(self) -> dict[str, Image.Image]:
+        """By word; drawn once, one call each."""
+        return {one.word: self._portrait(one)[0] for one in self.cast}
+
+    def redraw(self, word: str, seed: int) -> Image.Image:
+        """Another portrait of one of the cast; the others stay."""
+        known = [one.word for one in self.cast]
+        if word not in known:
+            raise ValueError(f"word: came {word!r}; expected one of {', '.join(known)}")
+        self.cast = tuple(replace(one, seed=seed) if one.word == word else one for one in self.cast)
+        return self.portraits()[word]
+
+    def scene(
+        self,
+        prompt: str,
+        *,
+        seed: int = 1,
+        places: Mapping[str, Region] | None = None,
+        controls: Sequence[Control] = (),
+        retries: int = 3,
+    ) -> Scene:
+        """Draws a scene with those of the cast whose words are in its prompt.
+
+        places:   by word, for the rehearsal's; they go before everything.
+        controls: further ones for the last run, which act after the method's.
+        retries:  how often the scene's noise is drawn anew, seed + 1 and so on, while somebody is
+                  not found.
+        ValueError for a place of nobody, or where `assign="user"` misses one.
+        """
+        given = dict(places or {})
+        strangers = sorted(given.keys() - {one.word for one in self.cast})
+        here = tuple(one for one in self.cast if one.word in given or _has(prompt, one.word))
+        if strangers or not here:
+            known = ", ".join(one.word for one in self.cast)
+            came = strangers[0] if strangers else prompt
+            raise ValueError(
+                f"places, prompt: came {came!r}; expected somebody of the cast: {known}"
+            )
+        missing = [one.word for one in here if one.word not in given]
+        if self.assign == "user" and missing:
+            raise ValueError(f"places: came none for {missing[0]!r}; expected one for everybody")
+        portraits = [self._portrait(one) for one in here]
+        rehearsal, found, attempt = None, {}, 0
+        for attempt in range(max(0, retries) + 1 if missing else 0):
+            rehearsal, found = self._look(prompt, seed + attempt, missing)
+            if all(bool(mask.any()) for mask in found.values()):
+                break
+        if self.assign == "hungarian" and rehearsal is not None:
+            images = {one.word: p for one, p in zip(here, portraits, strict=True)}
+            wanted = {word: images[word] for word in missing}
+            found = assigned(wanted, rehearsal, found, self.likeness)
+        stands: dict[str, Region] = {**found, **given}
+        subjects = tuple(
+            Subject(one.word, stands[one.word], i, seat)
+            for i, (one, (_, seat)) in enumerate(zip(here, portraits, strict=True))
+        )
+        seeds = [*(self._seed(one) for one in here), seed + attempt]
+        texts = [*(one.portrait for one in here), prompt]
+        with attach(self.pipe, [*self.method(subjects), *controls]) as run:
+            images = self._draw(texts, seeds)
+        lost = tuple(
+            f"{word!r} was not found in {attempt + 1} rehearsals and was left alone"
+            for word, mask in found.items()
+            if not bool(mask.any())
+        )
+        return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost)
+
+    def _portrait(self, one: Cast) -> tuple[Image.Image, Region]:
+        """Its picture, and where it is in there."""
+        if one not in self._portraits:
+            image, found = self._look(one.portrait, self._seed(one), [one.word])
+            seat = found[one.word]
+            if not bool(seat.any()):
+                raise ValueError(
+                    f"cast: {one.word!r} was not found in its own portrait, {one.portrait!r}; "
+                    "expected another prompt or seed"
+                )
+            self._portraits[one] = (image, seat)
+        return self._portraits[one]
+
+    def _look(
+        self, prompt: str, seed: int, words: Sequence[str]
+    ) -> tuple[Image.Image, dict[str, Tensor]]:
+        """A picture with stock attention, and where the words are, [H, W] bool each."""
+        if self.segmenter is not None:
+            image = self._draw([prompt], [seed])[0]
+            return image, _checked(words, self.segmenter(image, list(words)), image)
+        finder = FindPlaces.of(*words)
+        with attach(self.pipe, [finder]):
+            image = self._draw([prompt], [seed])[0]
+        return image, {word: finder.place(word) for word in words}
+
+    def _draw(self, prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+        found = self.pipe(prompt=prompts, generator=generators, output_type="pil", **self.call)
+        return list(found.images)
+
+    def _seed(self, one: Cast) -> int:
+        return self.seed if one.seed is None else one.seed
+
+
+def _checked(
+    words: Sequence[str], masks: Sequence[Tensor | None], image: Image.Image
+) -> dict[str, Tensor]:
+    """A mask for each word, zeros for None; ValueError for what a segmenter must not answer."""
+    if len(masks) != len(words):
+        raise ValueError(f"segmenter: gave {len(masks)} masks for {len(words)} words")
+    nothing = torch.zeros(image.height, image.width, dtype=torch.bool)
+    found = {}
+    for word, mask in zip(words, masks, strict=True):
+        mask = nothing if mask is None else torch.as_tensor(np.asarray(mask))
+        if mask.ndim != 2:
+            raise ValueError(
+                f"segmenter: gave a mask of shape {list(mask.shape)} for {word!r}; expected [H, W]"
+            )
+        found[word] = mask.bool()
+    return found
+
+
+def _has(prompt: str, word: str) -> bool:
+    """Whether the word, or all of a phrase in order, is in the prompt, letter case aside."""
+    said, wanted = (
+        "".join(c if c.isalnum() else " " for c in text.casefold()).split()
+        for text in (prompt, word)
+    )
+    return any(said[i : i + len(wanted)] == wanted for i in range(len(said)))
