@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .build import build
 from .device import UnavailableError
+from .drawing_finer import check_finer, draw_over
 from .pipelines.carrying import carrying
 from .processors.attach import attach
 from .processors.recorder import Maps
@@ -94,6 +95,7 @@ def draw(pipe: Any, recipe: Recipe, watch: Watch) -> Drawing:
     prompt is a call of its own with seed + i, so a picture does not depend on the others.
     """
     watch.check()
+    check_finer(pipe, recipe)
     return (_draw_edit if recipe.is_edit else _draw_each)(pipe, recipe, watch)
 
 
@@ -105,7 +107,8 @@ def draw_plain(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:
             continue
         seed = recipe.seed if recipe.is_edit else recipe.seed + i
         with carrying(pipe, build(recipe, None if recipe.is_edit else i)):  # its scheduler too
-            images += _call(pipe, recipe, [prompt], [seed], watch)
+            drawn = _call(pipe, recipe, [prompt], [seed], watch)
+        images += [draw_over(pipe, recipe, prompt, image, seed, watch) for image in drawn]
     return tuple(images)
 
 
@@ -119,8 +122,8 @@ def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[D
              their prompts; ValueError for others.
     """
     first, count = recipes[0], len(recipes)
-    if count == 1:
-        return (draw(pipe, first, watch),)
+    if count == 1 or first.finer:
+        return tuple(draw(pipe, recipe, watch) for recipe in recipes)
     if len({shared(recipe) for recipe in recipes}) > 1:
         raise ValueError(
             "recipes: they differ in more than their seeds, and without controls their prompts; "
@@ -196,10 +199,11 @@ def _draw_each(pipe: Any, recipe: Recipe, watch: Watch) -> Drawing:
             scheduler = type(pipe.scheduler).__name__
             if controls:
                 with attach(pipe, controls) as run:
-                    images += _call(pipe, recipe, [prompt], seeds, watch)
+                    drawn = _call(pipe, recipe, [prompt], seeds, watch)
                 _collect(maps, run.maps, 0, i, count)
             else:
-                images += _call(pipe, recipe, [prompt], seeds, watch)
+                drawn = _call(pipe, recipe, [prompt], seeds, watch)
+        images += [draw_over(pipe, recipe, prompt, image, seeds[0], watch) for image in drawn]
         warnings += said
     return Drawing(tuple(images), _frozen(maps), tuple(warnings), scheduler)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .finer_spec import finer_sizes
 from .models import Model
 from .recipe import Recipe
 
@@ -25,7 +26,8 @@ def estimate_bytes(recipe: Recipe, model: Model, device: str) -> int:
     size. ours: an estimate on the safe side for fused attention, which forms no maps.
     """
     assert model.image_size is not None or recipe.size is not None
-    height, width = recipe.size or (model.image_size or 512,) * 2
+    size = recipe.size or (model.image_size or 512,) * 2
+    height, width = [size, *finer_sizes(size, recipe.finer)][-1]
     pictures = len(recipe.prompts) if recipe.is_edit else 1
     bytes_each = 2 if device.startswith("cuda") else 4
     rows = pictures * (2 if recipe.guidance > 1 else 1)

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from .compose_specs import RegionPrompts
 from .control_specs import (
@@ -19,6 +26,7 @@ from .control_specs import (
     SchedulePrompt,
     expand,
 )
+from .finer_spec import FinerSpec, finer_sizes
 from .spec import Spec
 
 __all__ = ["ALGORITHM_VERSION", "Recipe"]
@@ -27,6 +35,8 @@ ALGORITHM_VERSION = 1
 """Raised when the same recipe would no longer make the same pictures."""
 
 MAX_TEXT = 32_000  # characters of all prompts: what a picture carries must stay readable
+
+MAX_FINER = 16_384  # pixels a side
 
 Side = Annotated[int, Field(ge=32, le=2048)]
 Prompt = Annotated[str, StringConstraints(max_length=20_000)]
@@ -43,6 +53,8 @@ class Recipe(Spec):
     size:     (height, width) in pixels; None = the size the model was trained at.
     controls: in the order in which they act; names such as "keep_layout" and presets such as "p2p"
               are written out.
+    finer:    steps up: each picture is enlarged and drawn over; left out of what is written down
+              when there are none.
     """
 
     algorithm_version: int = ALGORITHM_VERSION
@@ -54,6 +66,14 @@ class Recipe(Spec):
     guidance: Annotated[float, Field(ge=0, le=100)] = 5.0
     size: tuple[Side, Side] | None = None
     controls: Annotated[tuple[ControlSpec, ...], Field(max_length=32)] = ()
+    finer: Annotated[tuple[FinerSpec, ...], Field(max_length=4)] = ()
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        found: dict[str, Any] = write(self)
+        if not self.finer:
+            del found["finer"]
+        return found
 
     @field_validator("controls", mode="before")
     @classmethod
@@ -93,6 +113,11 @@ class Recipe(Spec):
                     f"controls: local_blend has words for {len(spec.words)} prompts; expected one "
                     f"entry for each of the {count} prompts"
                 )
+        if self.finer and self.is_edit:
+            raise ValueError("finer: came with an edit; expected prompts without a source")
+        largest = max((max(s) for s in finer_sizes(self.size or (0, 0), self.finer)), default=0)
+        if largest > MAX_FINER:
+            raise ValueError(f"finer: ends at {largest} pixels; expected {MAX_FINER} at most")
         return self
 
     def _texts(self) -> Iterator[str]:

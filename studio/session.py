@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .device import OutOfMemoryError, choose_device, choose_dtype
 from .drawing import Drawing, Watch, draw, draw_plain, draw_together
 from .edit_region import edit_region
+from .finer_spec import finer_steps
 from .memory import estimate_bytes, free_bytes
 from .models import Model, describe
 from .notices import cut_words, warnings_of
@@ -146,7 +147,7 @@ class Session:
             plain = plain and bool(recipe.controls)
             calls = 1 if recipe.is_edit else len(recipe.prompts)
             extra = (len(recipe.prompts) - recipe.is_edit) if plain else 0
-            total = recipe.steps * (calls + extra)
+            total = (recipe.steps + finer_steps(recipe.steps, recipe.finer)) * (calls + extra)
             watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
             start = perf_counter()
             drawing = draw(pipe, recipe, watch)

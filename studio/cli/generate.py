@@ -57,6 +57,15 @@ def generate(
     compare: Annotated[
         bool, typer.Option("--compare", help="Also draw without controls, and say what differs.")
     ] = False,
+    finer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--finer",
+            metavar="FACTOR",
+            help="Enlarge by this factor and draw over it; repeatable. Also as JSON: "
+            '{"factor": 2, "strength": 0.7, "radius": 16}, with windows of 16 tokens (FLUX, SD 3).',
+        ),
+    ] = None,
     syntax: Syntax = True,
     model: ModelName = "emoji-sd",
     models_dir: Folders = None,
@@ -93,6 +102,11 @@ def generate(
         given["controls"] = tuple(
             read_json(text, "control: it") if text.lstrip().startswith("{") else text
             for text in control
+        )
+    if finer:
+        given["finer"] = tuple(
+            read_json(text, "finer: it") if text.lstrip().startswith("{") else {"factor": text}
+            for text in finer
         )
     said: tuple[str, ...] = ()
     if prompt:

@@ -1,0 +1,76 @@
+"""Steps up in recipes: the picture is enlarged and drawn over, replays, and old recipes stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from attention_studio import Recipe, Session
+from attention_studio.finer_spec import finer_sizes
+from attention_studio.stored import read_stored
+
+from .conftest import CAT, DOG, call
+
+
+def test_a_picture_is_enlarged_and_drawn_over(session: Session, tiny_sd: Path) -> None:
+    recipe = Recipe(
+        model=str(tiny_sd),
+        prompts=(CAT, DOG),
+        steps=2,
+        finer=({"factor": 2, "strength": 0.5}, {"factor": 1.5, "strength": 1, "tiled": True}),  # type: ignore[arg-type]
+    )
+    told: list[tuple[int, int]] = []
+    found = session.run(recipe, progress=lambda *at: told.append(at))
+    assert [image.size for image in found.images] == [(96, 96)] * 2
+    assert told[-1] == (10, 10), "2 + 1 + 2 steps of each picture"
+    small = session.run(recipe.model_copy(update={"finer": ()}))
+    assert [image.size for image in small.images] == [(32, 32)] * 2
+    again = session.run(recipe.model_copy(update={"prompts": (CAT,)}))
+    assert np.array_equal(np.asarray(again.images[0]), np.asarray(found.images[0]))
+    (first, second) = session.run_together([recipe, recipe.model_copy(update={"seed": 3})])
+    assert np.array_equal(np.asarray(first.images[1]), np.asarray(found.images[1]))
+    assert second.images[0].size == (96, 96)
+
+
+def test_the_command_keeps_it_in_the_picture(tiny_sd: Path, tmp_path: Path) -> None:
+    more = '{"factor": 1.5, "strength": 0.5}'
+    made = call(
+        *("generate", "--model", tiny_sd, "--out", tmp_path, "--steps", 2, "--prompt", CAT),
+        *("--finer", "2", "--finer", more, "--json", "--quiet"),
+    )
+    assert made.exit_code == 0, made.output
+    (path,) = json.loads(made.stdout)["images"]
+    assert Image.open(path).size == (96, 96)
+    stored = read_stored(Path(path)).recipe
+    assert stored is not None
+    assert [step.factor for step in stored.finer] == [2.0, 1.5]
+    again = call("replay", path, "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+
+
+def test_recipes_without_it_are_written_as_before() -> None:
+    assert "finer" not in Recipe(prompts=(CAT,)).model_dump()
+    assert "finer" not in json.loads(Recipe(prompts=(CAT,)).model_dump_json())
+    made = Recipe(prompts=(CAT,), finer=({"factor": 2},))  # type: ignore[arg-type]
+    assert Recipe.model_validate(made.model_dump()) == made
+    assert made.digest != Recipe(prompts=(CAT,)).digest
+
+
+def test_what_makes_no_sense_is_one_sentence(session: Session, tiny_sd: Path) -> None:
+    with pytest.raises(ValidationError, match="finer: came with an edit"):
+        Recipe(prompts=(CAT, DOG), controls=("p2p",), finer=({},))  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="finer: ends at 131072 pixels"):
+        Recipe(prompts=(CAT,), size=(2048, 512), finer=({"factor": 4},) * 3)  # type: ignore[arg-type]
+    windows = Recipe(model=str(tiny_sd), prompts=(CAT,), finer=({"radius": 8},))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="finer: a radius came for StableDiffusionPipeline"):
+        session.run(windows)
+
+
+def test_sizes_are_whole_tokens() -> None:
+    finer = Recipe(prompts=(CAT,), finer=({"factor": 1.3}, {"factor": 1.3})).finer  # type: ignore[arg-type]
+    assert finer_sizes((128, 64), finer, 8) == [(168, 80), (216, 112)]
