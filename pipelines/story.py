@@ -167,14 +167,16 @@ class Story:
         if self.assign == "user" and missing:
             raise ValueError(f"places: came none for {missing[0]!r}; expected one for everybody")
         portraits = [self._portrait(one) for one in here]
-        rehearsal, found, attempt = None, {}, 0
+        rehearsal: Image.Image | None = None
+        found: dict[str, Tensor] = {}
+        attempt = 0
         for attempt in range(max(0, retries) + 1 if missing else 0):
             rehearsal, found = self._look(prompt, seed + attempt, missing)
             if all(bool(mask.any()) for mask in found.values()):
                 break
         if self.assign == "hungarian" and rehearsal is not None:
-            images = {one.word: p for one, p in zip(here, portraits, strict=True)}
-            wanted = {word: images[word] for word in missing}
+            known_as = {one.word: p for one, p in zip(here, portraits, strict=True)}
+            wanted = {word: known_as[word] for word in missing}
             found = assigned(wanted, rehearsal, found, self.likeness)
         stands: dict[str, Region] = {**found, **given}
         subjects = tuple(

@@ -63,6 +63,7 @@ def attach(
         factor = prod(c.theta_factor for c in controls if isinstance(c, Stretch))
         if factor != 1:
             undo.callback(stretch(denoiser, factor))
+            sites = family.sites(denoiser)  # they know how far a place turns
         if any(isinstance(control, Objective) for control in controls):
             for parameter in denoiser.parameters():  # a gradient in the latents needs none in them
                 undo.callback(parameter.requires_grad_, parameter.requires_grad)

@@ -11,24 +11,32 @@ from itertools import combinations_with_replacement
 import torch
 
 from attention_studio.processors import (
+    AlignStyle,
     BindAttributes,
     BoxLayout,
     Control,
     Excite,
+    FollowSource,
     Interval,
+    IsolateSubjects,
     KeepLayout,
     LocalBlend,
     LocalWindow,
+    ReadSubjectPrompts,
     RecordMaps,
     RefineWords,
     RegionPrompts,
     ReplaceWords,
+    RepositionSubjects,
     Retain,
     ReweightWords,
     Rows,
     SchedulePrompt,
     Segregate,
+    ShareSubjects,
+    ShareTokens,
     StructurePhrases,
+    Subject,
 )
 from attention_studio.processors.attach import attach
 
@@ -66,8 +74,16 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "structure_phrases": lambda during: StructurePhrases(
         ("on grass",), during=during, rows=Rows.COND_EDIT
     ),
+    "isolate_subjects": lambda during: IsolateSubjects(_SUBJECTS, during=during),
+    "reposition_subjects": lambda during: RepositionSubjects(_SUBJECTS, during=during),
+    "read_subject_prompts": lambda during: ReadSubjectPrompts(_SUBJECTS, during=during),
+    "align_style": lambda during: AlignStyle(during=during),
+    "follow_source": lambda during: FollowSource(during=during),
+    "share_subjects": lambda during: ShareSubjects(where=(_BOX, _BOX), anchors=(0,), during=during),
+    "share_tokens": lambda during: ShareTokens(sources=(0,), early=1.0, late=1.0, during=during),
 }
 _TWO, _BOX = ("tiger", "grass"), (0.0, 0.0, 0.5, 1.0)
+_SUBJECTS = (Subject("tiger", _BOX, 0), Subject("grass", (0.5, 0.0, 1.0, 1.0), 0))
 _FOR_ALL_PROMPTS = {"local_window", "region_prompts"}  # which therefore change the source too
 PAIRS = tuple(combinations_with_replacement(CONTROLS, 2))
 _ALWAYS, _NEVER = Interval(0.0, 1.0), Interval(0.0, 0.0)

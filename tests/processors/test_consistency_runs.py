@@ -11,11 +11,13 @@ from torch import Tensor
 
 from attention_studio.processors import (
     AlignStyle,
+    Call,
     Control,
     FindPlaces,
     FollowSource,
     Interval,
     IsolateSubjects,
+    LocalWindow,
     ReadSubjectPrompts,
     RecordMaps,
     RepositionSubjects,
@@ -103,6 +105,20 @@ def test_a_backend_that_drops_masks_has_no_part_in_it() -> None:
     for processor in studio.pipe.transformer.attn_processors.values():
         processor._attention_backend = "flash_varlen"  # reduces a mask of pairs to one of keys
     assert torch.equal(run(studio, *everywhere), wanted)
+
+
+def test_keys_move_by_the_positions_that_hold_in_the_run() -> None:
+    studio, seen = JointStudio("flux"), []
+
+    class Watch(Control):
+        def tokens(self, call: Call) -> Call:
+            seen.append(call.site.rotary)
+            return call
+
+    run(studio, Watch(), texts=TEXTS[:1])
+    plain = seen.pop()
+    run(studio, Watch(), LocalWindow(ntk=10.0, during=Interval(0.5, 1.0)), texts=TEXTS[:1])
+    assert plain is not None and seen.pop() == replace(plain, theta=10 * plain.theta)
 
 
 def test_words_have_their_places_once_they_were_looked_at() -> None:
