@@ -79,7 +79,7 @@ def run_joint(
             else:
                 own = bias if bias is None or len(bias) == 1 else bias[row : row + 1]
                 levels[row, Level.ROW] = windows.lse(row, q, k, own)[:, :, image]
-    if windows is not None and plan.edits:  # parts of the keys, which the disc kernel cannot take
+    if windows is not None and (plan.edits or plan.by_texts):  # not all queries, or not all keys
         bias = windows.table(bias)
     parts += [_edited(call, edit, bias, image, levels) for edit in plan.edits]
     if recorder is not None:
