@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 
 from attention_studio.pipelines.patches import shared_rows
 from attention_studio.processors import Interval, LocalWindow
@@ -48,7 +49,7 @@ def main(out: Path) -> None:
         for hook in hooks:
             hook.remove()
         held[name] = sorted(seen)
-        torch.save(found, out / f"{name}.{rank}.pt")
+        save_file({"latents": found.contiguous()}, out / f"{name}.{rank}.safetensors")
     said = []
     for window, asked in (
         (LocalWindow(2, pooled=2), {}),

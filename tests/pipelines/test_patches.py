@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from safetensors.torch import load_file
 
 from attention_studio.pipelines.patches import shared_rows
 from attention_studio.processors import LocalWindow
@@ -46,7 +46,7 @@ def test_two_processes_draw_what_one_draws(drawn: Path, name: str) -> None:
     with attach(studio.pipe, [window]):
         expected = studio(**asked)
     stock = studio(**asked)
-    found = [torch.load(drawn / f"{name}.{rank}.pt", weights_only=True) for rank in (0, 1)]
+    found = [load_file(drawn / f"{name}.{rank}.safetensors")["latents"] for rank in (0, 1)]
     for picture in found:
         assert (picture - expected).abs().max() <= 1e-4
     if window.radius < 8:
