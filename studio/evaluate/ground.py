@@ -72,7 +72,8 @@ def evaluate_ground(
         raise ValueError(f"batch: {batch} came; expected at least 1")
     first = (GROUND_TUNING_SEEDS if tuning else GROUND_SEEDS) + seed
     drawn = draw_scenes(first, nouns, scenes, size)
-    start, outcomes, shown, done = perf_counter(), [], [], 0
+    start, done, outcomes = perf_counter(), 0, list[GroundOutcome]()
+    shown: list[tuple[GroundScene, Mapping[str, Grounding], GroundOutcome]] = []
     total = len(drawn) * len(RULES)
     for at in range(0, len(drawn), batch):
         part = drawn[at : at + batch]
