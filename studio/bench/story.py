@@ -68,14 +68,14 @@ def _ways(subjects: int, side: int, heads: int) -> dict[str, Callable[[], Tensor
     count, size = subjects + 1, side * side
     draw = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(count, heads, size, 64, generator=draw) for _ in range(3))
-    cast = []
+    cast, masks = [], []
     for i in range(subjects):
         left = (i + 0.1) / subjects
         box = (left, 0.1, left + 0.8 / subjects, 0.9)
         cast.append(Subject(str(i), box, i, box))
+        masks.append(held(box, (side, side), str(i)))
     controls, call = _bound(tuple(cast), count), _call(q, k, v, side)
     row, plans = count - 1, Plans()
-    masks = [held(subject.where, (side, side), subject.name) for subject in cast]
     of = label_map(masks, "drop").flatten()
     own = ~((of[:, None] > 0) & (of > 0) & (of[:, None] != of))
     theirs = [(of[:, None] == i + 1) & (of == i + 1) for i in range(subjects)]
