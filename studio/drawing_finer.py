@@ -32,8 +32,9 @@ def draw_over(pipe: Any, recipe: Recipe, prompt: str, image: Image, seed: int, w
     assert recipe.size is not None
     sizes = finer_sizes(recipe.size, recipe.finer, 2 * pipe.vae_scale_factor)
     for number, (step, size) in enumerate(zip(recipe.finer, sizes, strict=True), 1):
-        window = [LocalWindow(step.radius, scale="proportional", ntk=step.ntk)]
-        controls = window if step.radius is not None else []
+        controls = []
+        if step.radius is not None:
+            controls.append(LocalWindow(step.radius, scale="proportional", ntk=step.ntk))
         asked = {
             "prompt": prompt,
             "negative_prompt": recipe.negative,
