@@ -36,14 +36,14 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for program, name, *rest in _commands():
         if program != "attention-studio":
             continue
-        if name == "replay":
-            rest = [str(min(Path("out").glob("*/0*.png")))]
+        if name in ("ground", "replay"):
+            rest[0] = str(min(Path("out").glob("*/0*.png")))
         if name == "batch":
             rest[0] = str(ROOT / rest[0])
         done = call(name, *rest, *FAST.get(name, ()))
         assert done.exit_code == 0, (name, done.stderr)
         ran.add(name)
-    assert {"batch", "bench", "edit", "generate", "maps", "replay"} <= ran
+    assert {"batch", "bench", "edit", "generate", "ground", "maps", "replay"} <= ran
 
 
 @trained

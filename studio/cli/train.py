@@ -60,7 +60,11 @@ def train(
         bool, typer.Option("--compile", help="Image models: let torch compile the denoiser.")
     ] = False,
     start: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Image models: a finished one to go on from.")
+        Path | None, typer.Option(metavar="DIR", help="A finished model to go on from.")
+    ] = None,
+    repainter: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Judge: an image model that draws its scenes anew."),
     ] = None,
     decay: Annotated[
         float,
@@ -107,6 +111,7 @@ def train(
         compile=compile,
         start=start,
         decay=decay,
+        repainter=repainter,
     )
     print(folder)
 

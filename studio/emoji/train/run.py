@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
 
 from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
 from .autoencoder import train_autoencoder
-from .card import card_of, write_card
+from .card import card_of, read_card, write_card
 from .emoji_flux import train_emoji_flux
 from .emoji_sd import train_emoji_sd
+from .judge_data import Batch
 from .loop import Budget
 from .pictures import Phase
 from .save import save_pipeline
@@ -23,6 +25,8 @@ MODELS = ("emoji-sd", "emoji-flux", "judge")
 _IMAGE_MODELS = {"emoji-sd": train_emoji_sd, "emoji-flux": train_emoji_flux}
 EMBEDDED = Path(__file__).parent.parent / "weights"
 _VERSION = "1"
+_REPAINTED = 2400
+_REPAINTED_SEED = 0x4E9A
 
 
 def run(
@@ -40,14 +44,17 @@ def run(
     compile: bool = False,
     start: Path | None = None,
     decay: float = 0.3,
+    repainter: Path | None = None,
 ) -> Path:
     """Train a model for `minutes` and return the folder that holds it, `out / name`.
 
     An interrupted run goes on from the checkpoints in `out` unless `resume` is False. The image
     models use the packaged autoencoder; with `fresh_autoencoder` a sixth of the time trains a new
     one.
-    start: folder of a finished image model to go on from, when there is no checkpoint.
+    start: folder of a finished model to go on from, when there is no checkpoint.
     decay: the last part of an image model's time, in which the learning rate falls to zero.
+    repainter: folder of an image model that draws a part of the judge's pictures anew; that takes
+               twenty minutes or more on a CPU, besides `minutes`.
     """
     if name not in MODELS:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(MODELS)}")
@@ -66,7 +73,7 @@ def run(
     )
     folder = out / name
     if name == "judge":
-        return _judge(budget, folder)
+        return _judge(budget, folder, start, repainter)
     if fresh_autoencoder:
         stage = replace(budget, folder=out / "checkpoints" / "autoencoder", minutes=minutes / 6)
         vae, _ = train_autoencoder(replace(stage, batch=8, learning_rate=1.5e-3))
@@ -89,14 +96,36 @@ def packaged_autoencoder() -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32, local_files_only=True)
 
 
-def _judge(budget: Budget, folder: Path) -> Path:
+def _judge(budget: Budget, folder: Path, start: Path | None, repainter: Path | None) -> Path:
+    from ..judge_net import JudgeNet
     from .train_judge import save_judge, train_judge
 
     vae = packaged_autoencoder() if (EMBEDDED / "emoji-sd" / "vae").is_dir() else None
-    net, done = train_judge(replace(budget, batch=16, learning_rate=4e-3), vae)
+    net, done = train_judge(
+        replace(budget, batch=16, learning_rate=4e-3),
+        vae,
+        start=None if start is None else JudgeNet.load(start),
+        repainted=None if repainter is None else _repainted(budget, repainter),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     save_judge(net, folder)
     nouns = (*NOUNS, *HELD_OUT_NOUNS)
     data = "scenes of all nouns and combinations, disturbed, broken and through the autoencoder"
+    if repainter is not None:
+        data += f", half of them drawn anew by {repainter.name}"
     write_card(card_of("judge", _VERSION, 128, nouns, budget, done, data=data), folder)
     return folder
+
+
+def _repainted(budget: Budget, repainter: Path) -> Batch:
+    """The repainted pictures of a run, kept beside its checkpoint."""
+    from .repainted import repainted
+
+    file = budget.folder / "repainted.safetensors"
+    if not file.is_file():
+        pipe = StableDiffusionPipeline.from_pretrained(repainter, local_files_only=True)
+        known = read_card(repainter).nouns
+        drawn = repainted(pipe, _REPAINTED, nouns=known, seed=(_REPAINTED_SEED, budget.seed))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(vars(drawn), file)
+    return Batch(**load_file(file))

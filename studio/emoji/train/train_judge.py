@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
 from ..judge_net import WEIGHTS_FILE, JudgeNet, Logits
 from .broken import IGNORE
-from .judge_data import BROKEN, Batch, Pool, crop
+from .judge_data import BROKEN, Batch, Pool, crop, distort
 from .loop import Budget, Trained, fit, trained_so_far
 from .precision import autocast
 
@@ -24,26 +24,38 @@ _THING_WEIGHT = 3.0  # while nouns are learned
 _EDGE = 2.0
 _COARSE = 0.5
 _CROPS = 0.3  # of the time
+_REPAINTED = 0.5  # of a batch, when there are any
 
 
 def train_judge(
-    budget: Budget, vae: AutoencoderKL | None = None, *, pool: int = 1536
+    budget: Budget,
+    vae: AutoencoderKL | None = None,
+    *,
+    pool: int = 1536,
+    start: JudgeNet | None = None,
+    repainted: Batch | None = None,
 ) -> tuple[JudgeNet, Trained]:
     """Train on endless scenes of all nouns, the held-out ones too.
 
     ours: first on crops around whole things, where a step costs a quarter and nouns are learned
     soonest, then on whole pictures, in some of which a thing is broken.
-    vae:  frozen; part of the pictures go through it, so that the judge knows what a latent
-          diffusion model makes of an edge. None leaves that out.
-    pool: labelled scenes kept in memory; each is learned from about three times, distorted anew.
+    vae:       frozen; part of the pictures go through it, so that the judge knows what a latent
+               diffusion model makes of an edge. None leaves that out.
+    pool:      labelled scenes kept in memory; each is learned from about three times, distorted
+               anew.
+    start:     a finished judge to go on from; there are no crops then, and the rate is a quarter.
+    repainted: pictures of `repainted.repainted`; half of each batch of whole pictures are theirs.
     """
     torch.manual_seed(budget.seed)
     net = JudgeNet().to(budget.device)
+    if start is not None:
+        net.load_state_dict(start.state_dict())
     if vae is not None:
         vae.to(budget.device).eval().requires_grad_(False)
     before = trained_so_far(budget).steps
     # A resumed run must not see the first scenes again.
-    source = Pool(vae, (budget.seed, before), pool, broken=0.0 if before == 0 else BROKEN)
+    crops_first = before == 0 and start is None
+    source = Pool(vae, (budget.seed, before), pool, broken=0.0 if crops_first else BROKEN)
     rng = np.random.default_rng((budget.seed, before, 1))
 
     def loss_of(batch: Batch, thing_weight: float) -> Tensor:
@@ -56,17 +68,26 @@ def train_judge(
         return loss_of(crop(source.batch(budget.batch), rng), _THING_WEIGHT)
 
     def on_pictures(step: int) -> Tensor:
-        return loss_of(source.batch(budget.batch), 1.0)
+        if repainted is None:
+            return loss_of(source.batch(budget.batch), 1.0)
+        theirs = round(_REPAINTED * budget.batch)
+        pick = torch.from_numpy(rng.integers(len(repainted.images), size=theirs))
+        rows = repainted.at(pick)
+        rows = distort(replace(rows, images=rows.images.float() / 127.5 - 1), rng)
+        drawn = source.batch(budget.batch - theirs)
+        both = (
+            torch.cat(pair) for pair in zip(vars(drawn).values(), vars(rows).values(), strict=True)
+        )
+        return loss_of(Batch(*both), 1.0)
 
     minutes = budget.minutes
-    if before == 0:
+    if crops_first:
         crops = replace(budget, minutes=_CROPS * minutes, resume=False)
         fit(net, on_crops, crops, title="judge, crops")
         minutes -= crops.minutes
     source.broken = BROKEN
-    whole = replace(
-        budget, minutes=minutes, resume=True, learning_rate=budget.learning_rate / 2, decay=0.7
-    )
+    rate = budget.learning_rate / (2 if start is None else 4)
+    whole = replace(budget, minutes=minutes, resume=True, learning_rate=rate, decay=0.7)
     done = fit(net, on_pictures, whole, title="judge, pictures")
     return net.to("cpu").requires_grad_(False), done
 
