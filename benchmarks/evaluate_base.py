@@ -2,7 +2,7 @@
 
     python benchmarks/evaluate_base.py [--model emoji-sd] [--prompts 240] [--out out/evaluate]
 
-Writes `evaluate_base.csv` beside this file, one row a figure with device and commit; pictures,
+Writes `results/evaluate_base.csv`, one row a figure with device and commit; pictures,
 sheets and tables go to `--out`.
 """
 
@@ -76,7 +76,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         **stamp(torch.device("cpu")),
     }
-    with (HERE / "evaluate_base.csv").open("w", newline="", encoding="utf-8") as file:
+    with (HERE / "results" / "evaluate_base.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*COLUMNS, *made])
         writer.writeheader()
         for row in (*_base_rows(base), *_word_rows(words), *_cost_rows(costs)):
