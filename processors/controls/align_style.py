@@ -86,17 +86,16 @@ class AlignStyle(Control):
         assert self.kept is not None
         if not self.share:
             return None
-        grid, batch = call.queries.grid, call.batch
-        known = self.kept.known(grid, batch, None)
-        if known is not None:
-            return known
-        size = call.shape[2] if call.keys.image is None else _length(call.keys.image)
-        weight = torch.full((size,), self.bonus) if self.bonus else None
-        sights = {
-            row: Sight(references=(Reference(source, weight=weight, factor=self.scale),))
-            for row, source in self._rows(call)
-        }
-        return self.kept.keep(grid, batch, None, Sights(sights))
+
+        def made() -> dict[int, Sight]:
+            size = call.shape[2] if call.keys.image is None else _length(call.keys.image)
+            weight = torch.full((size,), self.bonus) if self.bonus else None
+            return {
+                row: Sight(references=(Reference(source, weight=weight, factor=self.scale),))
+                for row, source in self._rows(call)
+            }
+
+        return self.kept.sights(call, None, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""

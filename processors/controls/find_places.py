@@ -26,8 +26,8 @@ from ..interval import Interval
 from ..otsu import above
 from ..recorder import Columns, Maps, Word
 from .blocks import within
-from .concepts import smoothed
 from .gates import found_in
+from .places import looked_at
 
 __all__ = ["FindPlaces"]
 
@@ -150,7 +150,7 @@ class _Found:
         spread = self._sums.get((word, prompt, image))
         if spread is not None:
             return above(spread.view(heat.shape)).cpu()
-        return above(smoothed(heat[None])[0] if min(heat.shape) > 1 else heat).cpu()
+        return looked_at(heat)
 
 
 def _spread(q: Tensor, k: Tensor, maps: Tensor, scale: float | None) -> Tensor:

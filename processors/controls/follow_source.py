@@ -18,11 +18,11 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ..call import Call, Kind, Rows, Site, Stage, Step
+from ..call import Call, Kind, Rows, Site, Step
 from ..control import Control, Prompts
 from ..interval import Interval
 from ..sight import Reference, Sight, Sights
-from .blocks import within
+from .blocks import decoding
 from .places import Kept
 from .regions import Region
 from .subjects import held
@@ -62,27 +62,26 @@ class FollowSource(Control):
         return False
 
     def acts(self, site: Site, step: Step) -> bool:
-        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
-        where = site.kind is not Kind.CROSS and deep and site.index >= self.after
-        return where and self.during.active(step)
+        where = site.kind is not Kind.CROSS and decoding(site, self.blocks)
+        return where and site.index >= self.after and self.during.active(step)
 
     def phase(self, step: Step) -> Hashable:
         return None
 
     def sees(self, call: Call) -> Sights | None:
         assert self.kept is not None
-        grid, batch = call.queries.grid, call.batch
-        known = self.kept.known(grid, batch, None)
-        if known is not None:
-            return known
-        assert grid is not None
-        idle = {0, *batch.twins}
-        sights = {
-            row: self._sight(batch.source_of(row), grid)
-            for row in batch.select(self.rows)
-            if batch.rows[row].prompt not in idle
-        }
-        return self.kept.keep(grid, batch, None, Sights(sights))
+
+        def made() -> dict[int, Sight]:
+            grid, batch = call.queries.grid, call.batch
+            assert grid is not None
+            idle = {0, *batch.twins}
+            return {
+                row: self._sight(batch.source_of(row), grid)
+                for row in batch.select(self.rows)
+                if batch.rows[row].prompt not in idle
+            }
+
+        return self.kept.sights(call, None, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""

@@ -6,20 +6,20 @@ a part of the run. A person's box or mask always goes before a word.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from torch import Tensor
 
-from ..call import Batch, Grid, Site, Step
+from ..call import Batch, Call, Grid, Site, Step
 from ..control import Prompts
 from ..otsu import above
 from ..recorder import Columns, Maps, Word
-from ..sight import Sights
+from ..sight import Sight, Sights
 from .concepts import smoothed
 from .gates import found_in
 from .subjects import Overlap, Subject, held, label_map
 
-__all__ = ["Kept", "Places"]
+__all__ = ["Kept", "Places", "looked_at"]
 
 
 class Kept:
@@ -28,15 +28,15 @@ class Kept:
     def __init__(self) -> None:
         self._last: dict[tuple[Grid | None, Batch], tuple[Hashable, Sights]] = {}
 
-    def known(self, grid: Grid | None, batch: Batch, phase: Hashable) -> Sights | None:
-        """Those of this phase, if they are there."""
-        last = self._last.get((grid, batch))
-        return last[1] if last is not None and last[0] == phase else None
-
-    def keep(self, grid: Grid | None, batch: Batch, phase: Hashable, sights: Sights) -> Sights:
-        """Remembers them."""
-        self._last[grid, batch] = (phase, sights)
-        return sights
+    def sights(
+        self, call: Call, phase: Hashable, make: Callable[[], Mapping[int, Sight]]
+    ) -> Sights:
+        """Those of this phase, made if they are not there."""
+        place = (call.queries.grid, call.batch)
+        last = self._last.get(place)
+        if last is None or last[0] != phase:
+            last = self._last[place] = (phase, Sights(make()))
+        return last[1]
 
 
 class Places:
@@ -90,9 +90,7 @@ class Places:
         for word in self._words:
             for image in range(self._images):
                 heat = maps.get(word.text, prompt=word.prompt, image=image)
-                wide = min(heat.shape) > 1
-                heat = smoothed(heat[None])[0] if wide else heat
-                self._found[word.text, word.prompt, image] = above(heat).float().cpu()
+                self._found[word.text, word.prompt, image] = looked_at(heat).float()
 
     def labels(self, prompt: int, image: int, grid: Grid) -> Tensor | None:
         """[h·w] int64, 0 or 1 + the subject's number; None before all have their places."""
@@ -133,3 +131,9 @@ class Places:
             if not part
         )
         return (f"{what} {said or 'nobody'}", *lost)
+
+
+def looked_at(heat: Tensor) -> Tensor:
+    """[h, w] bool on the CPU: where a map, smoothed, is above Otsu's threshold."""
+    wide = min(heat.shape) > 1
+    return above(smoothed(heat[None])[0] if wide else heat).cpu()

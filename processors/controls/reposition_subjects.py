@@ -22,32 +22,29 @@ self-attention, He et al. 2024 (arXiv:2407.12899), where the draw drops keys.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import log
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from ..call import Call, Grid, Kind, Row, Rows, Site, Stage, Step
-from ..control import Control, Prompts
+from ..call import Call, Kind, Site
+from ..control import Prompts
 from ..interval import Interval
-from ..recorder import Columns, Maps
 from ..sight import Reference, Sight, Sights
-from .blocks import within
+from .blocks import decoding
 from .draws import drawn
-from .places import Kept, Places
-from .subjects import Overlap, Subject, check_subjects, scenes, seat
+from .subject_control import SubjectControl
+from .subjects import seat
 
 __all__ = ["RepositionSubjects", "moved", "multiplicity"]
 
 
 @dataclass(frozen=True, eq=False)
-class RepositionSubjects(Control):
+class RepositionSubjects(SubjectControl):
     """Portraits are prompts of the same call, and read nothing from the scene.
 
-    subjects: who is where, each with its portrait.
     dropout:  0 = strongest likeness, least change of pose; 1 = the portraits are not read.
     bonus:    nats for all portrait keys, λ_ref of the code.
     gate:     whether only a subject's own queries see its portrait; else all queries of the scene
@@ -55,93 +52,54 @@ class RepositionSubjects(Control):
     move:     whether the portrait is moved and scaled into its place.
     mass:     "area" (the paper's): a portrait weighs as much as its place in the scene has tokens;
               "unit" (ours): as much as it has keys itself. Without rotary places only.
-    during:   the part of the denoising in which it holds.
-    blocks:   in a transformer, the part of its blocks; a UNet's decoder. ours.
     after:    sites with a smaller number are left alone; the released code's for SDXL is 72.
-    overlap, prompts, looks: as of IsolateSubjects.
     seed:     of the draws.
-    places, kept: made by bind.
+    blocks:   in a transformer, the part of its blocks; a UNet's decoder. ours.
     """
 
-    subjects: tuple[Subject, ...] = ()
+    away: ClassVar[Kind] = Kind.CROSS
+
     dropout: float = 0.5
     bonus: float = 0.0
     gate: bool = True
     move: bool = True
     mass: Literal["area", "unit"] = "area"
-    during: Interval = Interval()
-    blocks: Interval = Interval(0.5, 1.0)
     after: int = 0
-    overlap: Overlap = "small-front"
-    prompts: tuple[int, ...] | None = None
-    looks: float = 0.2
     seed: int = 0
-    rows: Rows = field(default=Rows.ALL, kw_only=True)
-    places: Places | None = None
-    kept: Kept | None = None
+    blocks: Interval = field(default=Interval(0.5, 1.0), kw_only=True)
 
     def bind(self, prompts: Prompts) -> RepositionSubjects | None:
-        name = "reposition_subjects"
-        check_subjects(self.subjects, prompts, name, self.overlap, portraits=True)
+        self.check(prompts, "reposition_subjects", portraits=True)
         if not 0 <= self.dropout <= 1:
             raise ValueError(f"dropout: came {self.dropout}; expected [0, 1]")
         if self.mass not in ("area", "unit"):
             raise ValueError(f"mass: came {self.mass!r}; expected 'area' or 'unit'")
         if not self.subjects or self.dropout == 1:
             return None
-        chosen = scenes(self.subjects, prompts, self.prompts)
-        places = Places(self.subjects, self.overlap, self.looks, chosen, prompts, name)
-        return replace(self, places=places, kept=Kept())
+        return self.placed(prompts, "reposition_subjects")
 
-    def acts(self, site: Site, step: Step) -> bool:
-        assert self.places is not None
-        if not self.places.settled and site.maps:
-            return True
-        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
-        holds = site.kind is not Kind.CROSS and deep and site.index >= self.after
-        return self.places.settled and holds and self.during.active(step)
-
-    def phase(self, step: Step) -> Hashable:
-        assert self.places is not None
-        return self.places.settled
-
-    def record(self, site: Site, step: Step) -> Columns | None:
-        assert self.places is not None
-        return self.places.columns(site)
-
-    def observe(self, maps: Maps, step: Step) -> None:
-        """Words get their places."""
-        assert self.places is not None
-        self.places.observe(maps, step)
+    def deep(self, site: Site) -> bool:
+        return decoding(site, self.blocks) and site.index >= self.after
 
     def sees(self, call: Call) -> Sights | None:
-        assert self.places is not None and self.kept is not None
-        if call.site.kind is Kind.CROSS or not self.places.settled:
+        assert self.kept is not None
+        if call.site.kind is self.away or not self.settled:
             return None
-        grid, batch = call.queries.grid, call.batch
-        phase = call.step.call if self.dropout else None
-        known = self.kept.known(grid, batch, phase)
-        if known is not None:
-            return known
-        assert grid is not None
-        rows = {
-            i: sight
-            for i in batch.select(self.rows)
-            if batch.rows[i].prompt in self.places.scenes
-            and (sight := self._sight(call, i, grid)) is not None
-        }
-        return self.kept.keep(grid, batch, phase, Sights(rows))
+
+        def made() -> dict[int, Sight]:
+            found = ((i, self._sight(call, i, labels)) for i, labels in self.labelled(call))
+            return {i: sight for i, sight in found if sight is not None}
+
+        return self.kept.sights(call, call.step.call if self.dropout else None, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt: who saw a portrait, and who could not."""
         assert self.places is not None
         return self.places.notes("reposition_subjects gave a portrait to")
 
-    def _sight(self, call: Call, i: int, grid: Grid) -> Sight | None:
-        assert self.places is not None
-        row: Row = call.batch.rows[i]
-        labels = self.places.labels(row.prompt, row.image, grid)
-        assert labels is not None
+    def _sight(self, call: Call, i: int, labels: Tensor) -> Sight | None:
+        grid, row = call.queries.grid, call.batch.rows[i]
+        assert grid is not None
         asks, references = torch.zeros_like(labels), []
         for number, subject in enumerate(self.subjects, 1):
             target, source = (labels == number).view(grid), seat(subject, grid)

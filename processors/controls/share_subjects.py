@@ -19,17 +19,15 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from ..call import Call, Grid, Kind, Rows, Site, Stage, Step
+from ..call import Call, Grid, Kind, Rows, Site, Step
 from ..control import Control, Prompts
 from ..interval import Interval
-from ..otsu import above
 from ..recorder import Columns, Maps, Word
-from ..sight import Reference, Sight, Sights
-from .blocks import within
-from .concepts import smoothed
-from .draws import drawn
+from ..sight import Sight, Sights
+from .blocks import decoding
+from .draws import drawn_from
 from .gates import found_in
-from .places import Kept
+from .places import Kept, looked_at
 from .regions import Region
 from .subjects import held
 
@@ -94,8 +92,7 @@ class ShareSubjects(Control):
     def acts(self, site: Site, step: Step) -> bool:
         if self.found and site.maps:
             return True
-        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
-        return site.kind is not Kind.CROSS and deep and self.during.active(step)
+        return self._shares(site, step)
 
     def phase(self, step: Step) -> Hashable:
         return None
@@ -110,31 +107,27 @@ class ShareSubjects(Control):
 
     def sees(self, call: Call) -> Sights | None:
         assert self.kept is not None and self.masks is not None
-        site, grid, batch = call.site, call.queries.grid, call.batch
-        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
         ready = bool(self.where) or self.masks.known
-        if site.kind is Kind.CROSS or not deep or not ready or not self.during.active(call.step):
+        if not ready or not self._shares(call.site, call.step):
             return None
-        phase = call.step.call
-        known = self.kept.known(grid, batch, phase)
-        if known is not None:
-            return known
-        assert grid is not None
-        rows = {}
-        for i in batch.select(self.rows):
-            own = batch.rows[i]
-            references = []
-            for anchor in self.anchors:
-                if anchor == own.prompt:
-                    continue
-                keys = self._held(anchor, own.image, grid).flatten().nonzero()[:, 0]
-                draw = (self.seed, phase, grid, own.prompt, own.image, anchor)
-                keys = keys[drawn(draw, len(keys), 1 - self.dropout)]
-                if len(keys):
-                    references.append(Reference(batch.beside(i, anchor), keys))
-            if references:
-                rows[i] = Sight(references=tuple(references))
-        return self.kept.keep(grid, batch, phase, Sights(rows))
+
+        def made() -> dict[int, Sight]:
+            grid = call.queries.grid
+            assert grid is not None
+
+            def held_by(anchor: int, image: int) -> Tensor:
+                return self._held(anchor, image, grid).flatten().nonzero()[:, 0]
+
+            return drawn_from(
+                call,
+                self.rows,
+                self.anchors,
+                held_by,
+                seed=self.seed,
+                probability=1 - self.dropout,
+            )
+
+        return self.kept.sights(call, call.step.call, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""
@@ -142,6 +135,10 @@ class ShareSubjects(Control):
             f"share_subjects let {self.count} pictures look at the subject of "
             f"{len(self.anchors)} of them",
         )
+
+    def _shares(self, site: Site, step: Step) -> bool:
+        deep = site.kind is not Kind.CROSS and decoding(site, self.blocks)
+        return deep and self.during.active(step)
 
     def _held(self, prompt: int, image: int, grid: Grid) -> Tensor:
         assert self.masks is not None
@@ -165,9 +162,7 @@ class _Masks:
         self._found.clear()
         for word in words:
             for image in range(self._images):
-                heat = maps.get(word.text, prompt=word.prompt, image=image)
-                heat = smoothed(heat[None])[0] if min(heat.shape) > 1 else heat
-                mask = above(heat).cpu()
+                mask = looked_at(maps.get(word.text, prompt=word.prompt, image=image))
                 before = self._found.get((word.prompt, image))
                 self._found[word.prompt, image] = mask if before is None else mask | before
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
-from ..call import Call, Kind, Rows, Site, Stage, Step
+import torch
+
+from ..call import Call, Kind, Rows, Site, Step
 from ..control import Control, Prompts
 from ..interval import Interval
-from ..sight import Reference, Sight, Sights
-from .blocks import within
-from .draws import drawn
+from ..sight import Sight, Sights
+from .blocks import decoding
+from .draws import drawn, drawn_from
 from .places import Kept
 
 __all__ = ["ShareTokens"]
@@ -65,8 +67,9 @@ class ShareTokens(Control):
         return replace(self, count=prompts.count, kept=Kept())
 
     def acts(self, site: Site, step: Step) -> bool:
-        deep = site.stage is Stage.UP if site.depth is None else within(site, self.blocks)
-        if site.kind is Kind.CROSS or not deep or step.index == 0 or not self.during.active(step):
+        if site.kind is Kind.CROSS or not decoding(site, self.blocks):
+            return False
+        if step.index == 0 or not self.during.active(step):
             return False
         chance = self.early if step.progress < self.turn else self.late
         return bool(drawn((self.seed, step.call, site.index), 1, chance))
@@ -76,23 +79,22 @@ class ShareTokens(Control):
 
     def sees(self, call: Call) -> Sights | None:
         assert self.kept is not None
-        grid, batch, phase = call.queries.grid, call.batch, call.step.call
-        known = self.kept.known(grid, batch, phase)
-        if known is not None:
-            return known
-        assert grid is not None
-        rows = {}
-        for i in batch.select(self.rows):
-            own = batch.rows[i]
-            references = []
-            for prompt in range(self.count) if self.sources is None else self.sources:
-                draw = (self.seed, phase, grid, own.prompt, own.image, prompt)
-                keys = drawn(draw, grid[0] * grid[1], self.keep).nonzero()[:, 0]
-                if prompt != own.prompt and len(keys):
-                    references.append(Reference(batch.beside(i, prompt), keys))
-            if references:
-                rows[i] = Sight(references=tuple(references))
-        return self.kept.keep(grid, batch, phase, Sights(rows))
+        others = range(self.count) if self.sources is None else self.sources
+
+        def made() -> dict[int, Sight]:
+            grid = call.queries.grid
+            assert grid is not None
+            every = torch.arange(grid[0] * grid[1])
+            return drawn_from(
+                call,
+                self.rows,
+                others,
+                lambda prompt, image: every,
+                seed=self.seed,
+                probability=self.keep,
+            )
+
+        return self.kept.sights(call, call.step.call, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from .dense_mode import DenseMode
 
 __all__ = ["Oracle", "edited", "probabilities"]
 
@@ -73,7 +73,7 @@ def edited(
 
 
 @dataclass
-class Oracle(TorchFunctionMode):
+class Oracle(DenseMode):
     """What is edited; E edits of `images` pictures, T text tokens.
 
     kinds: for each attention of one forward whether it is joint.   size: image tokens.
@@ -119,14 +119,7 @@ class Oracle(TorchFunctionMode):
         finally:
             del transformer.forward
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        given = dict(zip(("query", "key", "value", "attn_mask"), args, strict=False))
-        given |= kwargs or {}
-        q, k, v, mask = (given.get(n) for n in ("query", "key", "value", "attn_mask"))
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         joint, self.site = self.kinds[self.site], self.site + 1
         return self._edit(probabilities(q, k, mask), joint) @ v
 

@@ -5,16 +5,16 @@ Knows nothing of the package: pairs are tried one by one, cells are averaged one
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch.overrides import TorchFunctionMode
+from torch import Tensor
+
+from .dense_mode import DenseMode
 
 __all__ = ["Masked"]
 
 
-class Masked(TorchFunctionMode):
+class Masked(DenseMode):
     """Stock attention with the rule of CLEAR as a dense mask, pooled keys and a scale."""
 
     def __init__(
@@ -24,14 +24,7 @@ class Masked(TorchFunctionMode):
         self.radius, self.grid, self.text_first = radius, grid, text_first
         self.f, self.factor, self.calls = f, factor, 0
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        given = dict(zip(("query", "key", "value", "attn_mask"), args, strict=False))
-        given |= kwargs or {}
-        q, k, v, mask = (given.get(n) for n in ("query", "key", "value", "attn_mask"))
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         self.calls += 1
         height, width = self.grid
         N = q.shape[2]
@@ -60,4 +53,6 @@ class Masked(TorchFunctionMode):
             if mask is not None:
                 mask = F.pad(mask.expand(-1, -1, -1, N), (0, len(ks)), value=True)
         sees = sees if mask is None else sees & mask
-        return func(q, k, v, attn_mask=sees, scale=q.shape[-1] ** -0.5 * self.factor)
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=sees, scale=q.shape[-1] ** -0.5 * self.factor
+        )
