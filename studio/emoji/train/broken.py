@@ -19,7 +19,7 @@ from ..plan import Plan
 from ..render import Rendered, render
 from ..words import HELD_OUT_NOUNS, NOUNS
 
-__all__ = ["BREAKS", "IGNORE", "Labelled", "break_thing", "label"]
+__all__ = ["BREAKS", "IGNORE", "Labelled", "break_thing", "dilate", "label"]
 
 IGNORE = 255
 _ALL_NOUNS = (*NOUNS, *HELD_OUT_NOUNS)
@@ -81,7 +81,7 @@ def break_thing(
     classes, tints = truth.classes.copy(), truth.tints.copy()
     classes[case.mask], tints[case.mask] = 0, IGNORE
     if kind == "blur":  # the halo is neither thing nor place
-        classes[_dilate(broken, max(case.width // 10, 1)) & (classes == 0)] = IGNORE
+        classes[dilate(broken, max(case.width // 10, 1)) & (classes == 0)] = IGNORE
     classes[broken], tints[broken] = REJECT, IGNORE
     return Labelled((np.clip(image, 0, 255) + 0.5).astype(np.uint8), classes, tints, broken)
 
@@ -128,7 +128,8 @@ def _blurred(picture: Floats, radius: float) -> Floats:
     return np.asarray(image, np.float32)
 
 
-def _dilate(mask: Mask, pixels: int) -> Mask:
+def dilate(mask: Mask, pixels: int) -> Mask:
+    """The mask `[H, W]`, wider by so many pixels on each side."""
     grown = Image.fromarray(mask).convert("L").filter(ImageFilter.MaxFilter(2 * pixels + 1))
     return np.asarray(grown) > 0
 
@@ -136,7 +137,7 @@ def _dilate(mask: Mask, pixels: int) -> Mask:
 def _blur(case: _Case) -> tuple[Floats, Mask]:
     """Blurred by 9 to 20 % of the thing's width."""
     radius = case.width * case.rng.uniform(0.09, 0.2)
-    reach = _dilate(case.mask, min(round(1.5 * radius), 15))[..., None].astype(np.float32)
+    reach = dilate(case.mask, min(round(1.5 * radius), 15))[..., None].astype(np.float32)
     hard = case.rng.random() < 0.3
     if not hard:
         reach = _blurred(np.repeat(reach * 255, 3, -1), radius) / np.float32(255)
@@ -229,7 +230,7 @@ def _blob(case: _Case) -> tuple[Floats, Mask]:
     for piece in range(1, pieces + 1):
         image[shape == piece] = colours[case.rng.integers(len(colours))] + case.rng.normal(0, 12, 3)
     soft = _blurred(np.clip(image, 0, 255), float(case.rng.uniform(0.4, 1.2)))
-    return np.where(_dilate(shape > 0, 1)[..., None], soft, image), shape > 0
+    return np.where(dilate(shape > 0, 1)[..., None], soft, image), shape > 0
 
 
 BREAKS: dict[str, Callable[[_Case], tuple[Floats, Mask]]] = {

@@ -15,24 +15,23 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..judge_net import SIZE_PX
 from ..objects import PLACES, STYLE_NAMES
 from ..plan import Plan
 from ..render import Rendered, render
 from ..sample import sample_plan
-from .broken import IGNORE, label
+from .broken import IGNORE, dilate, label
 from .judge_data import Batch
 from .pictures import to_model
 
-__all__ = ["repaint", "repainted"]
+__all__ = ["repainted"]
 
-_TIMESTEPS = (200, 480)  # of 1000: below, nothing is drawn anew; above, things move
-_STEPS = 4
-_GUIDANCE = (1.0, 3.0)
+_STRENGTH = (0.2, 0.48)  # below, nothing is drawn anew; above, things move
+_STEPS = 4  # that are really made
+_GUIDANCE = (1.0, 3.0)  # 1 leaves the empty prompt out
 _AT_ONCE = 8
 _LEFT = 0.5  # of what sets a thing apart from the empty place
 _RIM = 4  # pixels around a thing that is not learned from
@@ -44,6 +43,8 @@ def repainted(
     """`count` labelled scenes of `nouns`, repainted by `pipe`; the images as bytes, no styles."""
     rng = np.random.default_rng(seed)
     noise = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    over = StableDiffusionImg2ImgPipeline(**pipe.components, requires_safety_checker=False)
+    over.set_progress_bar_config(disable=True)
     images, classes, tints, places = [], [], [], []
     for first in range(0, count, _AT_ONCE):
         plans = [
@@ -51,16 +52,17 @@ def repainted(
             for _ in range(min(_AT_ONCE, count - first))
         ]
         drawn = [render(plan, SIZE_PX) for plan in plans]
-        strength, guidance = int(rng.integers(*_TIMESTEPS)), float(rng.choice(_GUIDANCE))
-        anew = repaint(
-            pipe,
-            to_model([each.image for each in drawn]),
-            [plan.caption for plan in plans],
-            timestep=strength,
-            guidance=guidance,
-            rng=noise,
-        )
-        pixels = ((anew + 1) * 127.5).round().byte()
+        strength = float(rng.uniform(*_STRENGTH))
+        anew = over(
+            prompt=[plan.caption for plan in plans],
+            image=(to_model([each.image for each in drawn]) + 1) / 2,
+            strength=strength,
+            num_inference_steps=round(_STEPS / strength),
+            guidance_scale=float(rng.choice(_GUIDANCE)),
+            generator=noise,
+            output_type="pt",
+        ).images
+        pixels = (anew * 255).round().byte()
         images.append(pixels)
         for plan, scene, picture in zip(plans, drawn, pixels.permute(0, 2, 3, 1), strict=True):
             truth = label(scene)
@@ -74,49 +76,6 @@ def repainted(
     )
 
 
-@torch.inference_mode()
-def repaint(
-    pipe: StableDiffusionPipeline,
-    images: Tensor,
-    captions: Sequence[str],
-    *,
-    timestep: int,
-    guidance: float,
-    rng: torch.Generator,
-) -> Tensor:
-    """`images [B, 3, H, W]` in [-1, 1], noised to `timestep` and denoised in a few DDIM steps.
-
-    guidance: 1 leaves the empty prompt out.
-    """
-    scheduler, scale = pipe.scheduler, pipe.vae.config.scaling_factor
-    guided = guidance > 1
-    states, empty = pipe.encode_prompt(
-        list(captions), device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=guided
-    )
-    context = torch.cat([empty, states]) if guided else states
-    clean = pipe.vae.encode(images).latent_dist.mode() * scale
-    times = torch.linspace(timestep, 0, _STEPS + 1).round().long()
-    kept = scheduler.alphas_cumprod[times].sqrt()
-    kept[-1] = 1.0
-    added = (1 - kept.square()).sqrt()
-    latents = kept[0] * clean + added[0] * torch.randn(clean.shape, generator=rng)
-    for i in range(_STEPS):
-        seen = pipe.unet(
-            torch.cat([latents] * (2 if guided else 1)), times[i], encoder_hidden_states=context
-        ).sample
-        if guided:
-            without, with_prompt = seen.chunk(2)
-            seen = without + guidance * (with_prompt - without)
-        if scheduler.config.prediction_type == "v_prediction":
-            start = kept[i] * latents - added[i] * seen
-            seen = kept[i] * seen + added[i] * latents
-        else:
-            start = (latents - added[i] * seen) / kept[i]
-        latents = kept[i + 1] * start + added[i + 1] * seen
-    decoded: Tensor = pipe.vae.decode(latents / scale).sample.clamp(-1, 1)
-    return decoded
-
-
 def _lost(plan: Plan, scene: Rendered, picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The pixels, with a rim, of things that are no longer there in `picture`."""
     lost = np.zeros(picture.shape[:2], bool)
@@ -127,12 +86,5 @@ def _lost(plan: Plan, scene: Rendered, picture: NDArray[np.uint8]) -> NDArray[np
         apart = np.abs(before - empty)[mask].mean()
         changed, gone = np.abs(after - before)[mask].mean(), np.abs(after - empty)[mask].mean()
         if changed > gone or changed > _LEFT * apart:
-            lost |= _widened(mask)
+            lost |= dilate(mask, _RIM)
     return lost
-
-
-def _widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    side = 2 * _RIM + 1
-    pixels = torch.from_numpy(mask)[None].float()
-    wide: NDArray[np.bool_] = torch.nn.functional.max_pool2d(pixels, side, 1, _RIM)[0].numpy() > 0
-    return wide
