@@ -42,18 +42,25 @@ def exceptions(pairs: Pairs) -> dict[str, list[str]]:
 
 
 def read_page(page: str) -> dict[str, dict[str, dict[str, str]]]:
-    """The matrix in docs/capabilities.md, which `tests.processors.capabilities` writes."""
+    """The matrix in docs/capabilities.md, which `tests.processors.capabilities` writes.
+
+    A pair that is refused has the number of its reason, which stands below the family's table.
+    """
     found: dict[str, dict[str, dict[str, str]]] = {}
-    family, columns = "", [""]
-    for line in page.splitlines():
-        if line.startswith("## "):
-            family = line[3:].strip()
-            found[family] = {}
-        elif line.startswith("|") and family:
-            first, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-            if first.startswith("**"):
-                row = dict(zip(columns, cells, strict=True))
-                found[family][first.strip("*")] = row
-            elif cells and not cells[0].startswith("-"):
-                columns = cells
+    for part in page.split("\n## ")[1:]:
+        family, *lines = part.splitlines()
+        numbered = (line.partition(". ") for line in lines if line[:1].isdigit())
+        reasons = {number: reason for number, _, reason in numbered}
+        rows = [
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in lines
+            if line.startswith("|") and not line.startswith("|---")
+        ]
+        (_, *columns), *rows = rows
+        found[family.strip()] = {
+            name.strip("*"): {
+                column: reasons.get(cell, cell) for column, cell in zip(columns, cells, strict=True)
+            }
+            for name, *cells in rows
+        }
     return found

@@ -10,6 +10,7 @@ from itertools import combinations_with_replacement
 
 import torch
 
+from attention_studio.capabilities import Matrix
 from attention_studio.processors import (
     AlignStyle,
     BindAttributes,
@@ -117,8 +118,19 @@ def verdicts(family: str, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, s
     return {pair: verdict(studio, *pair, base) for pair in pairs}
 
 
-def page() -> str:
-    """The whole matrix as Markdown."""
+def matrix() -> dict[str, dict[str, dict[str, str]]]:
+    """Every pair on every family, run now."""
+    made = {}
+    for family in FAMILIES:
+        found = verdicts(family, PAIRS)
+        made[family] = {
+            row: {c: found.get((row, c)) or found[c, row] for c in CONTROLS} for row in CONTROLS
+        }
+    return made
+
+
+def page(matrix: Matrix) -> str:
+    """The matrix as Markdown, for `read_page`."""
     lines = [
         "# What goes together",
         "",
@@ -126,24 +138,28 @@ def page() -> str:
         "every pair on a tiny random pipeline. Yes means: the source's picture keeps the bits of a",
         "stock run (but for local_window and region_prompts, which are for all prompts); each",
         "control by itself leaves all of them alone while it is switched off and after it is gone.",
-        "Anything else is the sentence of the refusal. Of two controls that both edit maps, the",
-        "later one in the list sees what the earlier one left.",
+        "A number is that of the sentence, below the table, with which the pair is refused. Of two",
+        "controls that both edit maps, the later one in the list sees what the earlier one left.",
     ]
-    names = list(CONTROLS)
-    for family in FAMILIES:
-        found = verdicts(family, PAIRS)
+    for family, pairs in matrix.items():
+        reasons: dict[str, int] = {}
         lines += [
             "",
             f"## {family}",
             "",
-            f"| | {' | '.join(names)} |",
-            "|---" * (len(names) + 1) + "|",
+            f"| | {' | '.join(pairs)} |",
+            "|---" * (len(pairs) + 1) + "|",
         ]
-        for row in names:
-            cells = [found.get((row, c)) or found[c, row] for c in names]
+        for row, verdicts_of in pairs.items():
+            cells = [
+                "yes" if said == "yes" else str(reasons.setdefault(said, len(reasons) + 1))
+                for said in verdicts_of.values()
+            ]
             lines.append(f"| **{row}** | {' | '.join(cells)} |")
+        lines += [""] * bool(reasons)
+        lines += [f"{number}. {reason}" for reason, number in reasons.items()]
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    print(page(matrix()), end="")
