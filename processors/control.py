@@ -52,6 +52,16 @@ class Prompts:
             )
         return tuple(tokenize(text, self.blocks, self.length) for text in self.texts)
 
+    def cut(self) -> tuple[str, ...]:
+        """A warning for each prompt that the encoder did not see to its end."""
+        texts = () if self.texts is None else self.tokenized("receipt")
+        return tuple(
+            f"prompt {i} is longer than the text encoder reads; lost: {', '.join(block.cut_words)}"
+            for i, text in enumerate(texts)
+            for block in text.blocks
+            if block.cut_words
+        )
+
     def require_edits(self, control: str) -> None:
         """ValueError unless there is a source and an edit."""
         if self.count < 2:

@@ -91,7 +91,8 @@ class Run:
                 f"{encoded.prompts} prompts of {encoded.images} pictures"
             )
         found = compare(images[image], images[edit * encoded.images + image], inside)
-        warnings = found.warnings + self._cut_words() + unmoved(self._nudges)
+        cut = () if self._prompts is None else self._prompts.cut()
+        warnings = found.warnings + cut + unmoved(self._nudges)
         shift = map_shift(self.maps, edit, image)
         return replace(found, map_shift=shift, warnings=warnings, notes=self.notes)
 
@@ -127,13 +128,16 @@ class Run:
             encoded.cond.shape[1],
         )
         self._prompts = prompts
-        self._bound = tuple(b for c in self._controls if (b := c.bind(prompts)) is not None)
+        bound = (control.bind(prompts) for control in self._controls)
+        self._bound = tuple(control for control in bound if control is not None)
         self._outside = tuple(c for c in self._bound if not isinstance(c, Objective))
         self._twins = frozenset(p for p in range(1, prompts.count) if self._is_twin(prompts, p))
 
     def _is_twin(self, prompts: Prompts, prompt: int) -> bool:
-        same = prompts.texts is not None and prompts.texts[prompt] == prompts.texts[0]
-        return same and not any(c.departs(prompt) for c in self._bound)
+        texts = prompts.texts
+        if texts is None or texts[prompt] != texts[0]:
+            return False
+        return not any(control.departs(prompt) for control in self._bound)
 
     def entered(self, inputs: Inputs, size: Grid) -> Inputs:
         """The denoiser is called on latents of that size; the inputs to call it with."""
@@ -205,7 +209,8 @@ class Run:
 
     def left(self) -> None:
         """The denoiser is done; attention outside of it is nobody's business."""
-        self._batch = self._batch if self._probing else None
+        if not self._probing:
+            self._batch = None
 
     @property
     def controlled(self) -> bool:
@@ -215,8 +220,8 @@ class Run:
     @property
     def paired(self) -> bool:
         """Whether edits are held against a source in this call of the pipeline."""
-        several = self._encoded is not None and self._encoded.prompts > 1
-        return several and any(c.paired for c in self._bound)
+        encoded = self._encoded
+        return encoded is not None and encoded.prompts > 1 and any(c.paired for c in self._bound)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -273,20 +278,10 @@ class Run:
         call = Call(tensors, site, step, batch, queries, keys, bias=bias)
         return engine.run(call, self._acting(site), self._recorder, self._plans)
 
-    def _cut_words(self) -> tuple[str, ...]:
-        """A warning for each prompt that the encoder did not see to its end."""
-        if self._prompts is None or self._prompts.texts is None:
-            return ()
-        return tuple(
-            f"prompt {i} is longer than the text encoder reads; lost: {', '.join(block.cut_words)}"
-            for i, text in enumerate(self._prompts.tokenized("receipt"))
-            for block in text.blocks
-            if block.cut_words
-        )
-
     def _acting(self, site: Site) -> tuple[Control, ...]:
-        if (step := self._step) is None or self._batch is None or not self._batch.every:
+        if self._batch is None or self._step is None or not self._batch.every:
             return ()
+        step = self._step
         bound = self._bound if self._probing else self._outside
         return tuple(control for control in bound if control.acts(site, step))
 
