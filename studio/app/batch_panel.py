@@ -12,7 +12,7 @@ from PIL import Image
 from ..batch.figures import value_of
 from ..batch.job import batch_of
 from ..batch.journal import BatchJournal, Counts, Item
-from ..batch.whole_files import picture_names, place_of
+from ..batch.places import picture_names, place_of
 from ..jobs import Job, State
 from .desk import Desk, owner
 from .literal import literal

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from .journal import BatchJournal
+from .places import RECEIPT, picture_names, place_of
 from .run import Batch
-from .whole_files import RECEIPT, picture_names, place_of
 
 __all__ = ["first_rows"]
 

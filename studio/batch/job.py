@@ -13,10 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from ..whole_files import write_whole
 from .formats import FORMATS
 from .plan import Settings
 from .run import Batch
-from .whole_files import write_whole
 
 __all__ = ["DRAW", "PLAN", "BatchJob", "batch_of", "is_batch"]
 

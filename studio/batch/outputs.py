@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from ..whole_files import whole
 from .figures import NAMES, value_of
 from .journal import BatchJournal, Item
-from .whole_files import place_of, whole
+from .places import place_of
 
 __all__ = ["write_index", "write_manifest", "write_quarantine"]
 

@@ -12,8 +12,9 @@ import io
 import tarfile
 from pathlib import Path
 
+from ..whole_files import whole
 from .journal import BatchJournal, Item
-from .whole_files import RECEIPT, place_of, whole
+from .places import RECEIPT, place_of
 
 __all__ = ["pack"]
 

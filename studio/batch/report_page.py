@@ -18,9 +18,10 @@ from typing import Any
 from PIL import Image
 
 from ..receipt_text import receipt_text
+from ..whole_files import write_whole
 from .figures import value_of
 from .journal import BatchJournal, Item
-from .whole_files import RECEIPT, picture_names, place_of, write_whole
+from .places import RECEIPT, picture_names, place_of
 
 __all__ = ["write_report"]
 

@@ -16,12 +16,12 @@ from ..jobs.leases import new_worker
 from ..memory import estimate_bytes
 from ..models import describe
 from ..recipe import Recipe
+from ..whole_files import whole
 from .claims import LEASE_S, Claims, Outcome
 from .finish import Finished, finish
 from .journal import BatchJournal, Counts
 from .plan import Settings, plan_once
 from .selection import Selection
-from .whole_files import whole
 
 if TYPE_CHECKING:
     from ..session import Session

@@ -25,11 +25,12 @@ from ..edit_region import edit_region
 from ..gallery import png_texts, slug, versions
 from ..jobs.leases import vanished
 from ..report import report
+from ..whole_files import make_durable, sync
 from .claims import Outcome
 from .drawer import Drawn
 from .figures import figures_of
 from .journal import Item
-from .whole_files import RECEIPT, make_durable, place_of, sync
+from .places import RECEIPT, place_of
 
 if TYPE_CHECKING:
     from ..result import Result

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pytest
 
 from attention_studio import Session
+from attention_studio.batch.places import place_of
 from attention_studio.batch.row import folder_name
 from attention_studio.batch.run import run_batch
-from attention_studio.batch.whole_files import place_of
 
 from .rows import MakeBatch
 
