@@ -9,7 +9,6 @@ from torch import Tensor
 
 from .call import Call, Kind
 from .control import Control
-from .fused import fused
 from .joint_attention import run_joint
 from .joint_plan import JointPlan
 from .limits import limits
@@ -37,7 +36,7 @@ def run(
     for control in controls:
         call = control.tokens(call)
     windows = Windows.of(call, controls)
-    bias = limits(call, controls, masks=windows is None)
+    bias = limits(call, controls, masks=not windows.any)
     plans = plans or Plans()
     dense = any(control.overrides("edit") for control in controls)
     seen = plans.seen(call, controls)
@@ -66,21 +65,21 @@ def _attention(
     plan: Plan,
     bias: Tensor | None,
     recorder: Recorder | None,
-    windows: Windows | None,
+    windows: Windows,
     seen: Seen,
     *,
     dense: bool,
 ) -> Tensor:
     """[B, H, N, D] where image and text are not in one softmax."""
     if dense:
-        bias = bias if windows is None else windows.table(bias)
+        bias = windows.table(bias)
         return _by_probabilities(call, controls, plan, bias, recorder)
     records = recorder is not None and bool(plan.readings)
     looked = {row for groups in seen.values() for row in rows_seen(groups)}
     looks = call.looks(sorted({*plan.looks, *looked}))
     output, lses = _by_plan(call, plan, looks, bias, windows, seen, records=records)
     if recorder is not None:
-        bias = bias if windows is None or not plan.readings else windows.table(bias)
+        bias = windows.table(bias) if plan.readings else bias
         read(call, plan.readings, looks, bias, lses, recorder)
     return output
 
@@ -90,7 +89,7 @@ def _by_plan(
     plan: Plan,
     looks: Looks,
     bias: Tensor | None,
-    windows: Windows | None,
+    windows: Windows,
     seen: Seen,
     *,
     records: bool,
@@ -106,10 +105,7 @@ def _by_plan(
         rows, looked = ([pair[i] for pair in pairs] for i in (0, 1))
         q, k = looks.of(looked)
         own = bias if bias is None or len(bias) == 1 else pick(bias, rows)
-        if windows is None:
-            out, lse = fused(q, k, values, call.scale, own, wants_lse=records)
-        else:
-            out, lse = windows.attend(rows, q, k, values, own, wants_lse=records)
+        out, lse = windows.attend(rows, q, k, values, own, wants_lse=records)
         if lse is not None:
             lses.update(zip(pairs, lse, strict=True))
         return out
@@ -119,7 +115,7 @@ def _by_plan(
         parts.append(attend([(row, row) for row in plan.plain], pick(call.v, plan.plain)))
     if plan.mixed:
         parts.append(_mixed(call, plan, attend))
-    table = bias if windows is None or not seen else windows.table(bias)
+    table = windows.table(bias) if seen else bias
     for row, groups in seen.items():
         looked = mix.looked(row)
         assert looked is not None, "checked"

@@ -39,8 +39,8 @@ def run_joint(
     plan: JointPlan,
     bias: Tensor | None,
     recorder: Recorder | None,
-    windows: Windows | None = None,
-    seen: Seen | None = None,
+    windows: Windows,
+    seen: Seen,
 ) -> Tensor:
     """[B, H, N, D]; `bias` as `limits` gives it, but for discs in `windows`. Maps are recorded.
 
@@ -51,35 +51,28 @@ def run_joint(
     if image is None:
         raise ValueError(f"site: {call.site.name} has no image tokens to edit or to read")
     levels: Levels = {}
-    parts, seen, whole = [], seen or {}, plan
+    parts, whole = [], plan
     plan = plan.without(seen)
     if plan.plain:
         q, k = call.looks(plan.plain).of(plan.plain)
         own = bias if bias is None or len(bias) == 1 else pick(bias, plan.plain)
         measures = bool(set(plan.measured) & set(plan.plain))
         v = pick(call.v, plan.plain)
-        if windows is None:
-            out, found = fused(q, k, v, call.scale, own, wants_lse=measures)
-        else:
-            out, found = windows.attend(plan.plain, q, k, v, own, wants_lse=measures)
+        out, found = windows.attend(plan.plain, q, k, v, own, wants_lse=measures)
         if found is not None:
             levels |= {
                 (row, Level.ROW): found[i, None, :, image] for i, row in enumerate(plan.plain)
             }
         parts.append(out)
-    table = bias if windows is None or not seen else windows.table(bias)
+    table = windows.table(bias) if seen else bias
     for row in seen:
         parts.append(_by_label(call, whole, seen, row, table, levels))
     for row in plan.measured:
         if (row, Level.ROW) not in levels:
             q, k = call.looks([row]).of([row])
-            if windows is None:
-                limit = _limit(bias, row, image, slice(None))
-                levels[row, Level.ROW] = lse(q[:, :, image], k, scale=call.scale, bias=limit)
-            else:
-                own = bias if bias is None or len(bias) == 1 else bias[row : row + 1]
-                levels[row, Level.ROW] = windows.lse(row, q, k, own)[:, :, image]
-    if windows is not None and (plan.edits or plan.by_texts):  # not all queries, or not all keys
+            own = bias if bias is None or len(bias) == 1 else bias[row : row + 1]
+            levels[row, Level.ROW] = windows.lse(row, q, k, own)
+    if plan.edits or plan.by_texts:  # not all queries, or not all keys
         bias = windows.table(bias)
     parts += [_edited(call, edit, bias, image, levels) for edit in plan.edits]
     if recorder is not None:

@@ -28,12 +28,12 @@ class Rotary:
 
     def turned(self, x: Tensor, by: Tensor) -> Tensor:
         """x [..., K, D] moved by [K, 2] rows and columns, which need not be whole."""
-        angles = []
+        angles, by = [], by.to(x.device, torch.float64)
         for axis, size in enumerate(self.axes):
             exponents = torch.arange(0, size, 2, dtype=torch.float64, device=x.device) / size
             column = axis - len(self.axes) + 2
-            moved = by[:, column].to(exponents) if column >= 0 else by.new_zeros(len(by)).double()
-            angles.append(moved[:, None].to(exponents) * self.theta**-exponents)
+            moved = by[:, column] if column >= 0 else by.new_zeros(len(by))
+            angles.append(moved[:, None] * self.theta**-exponents)
         wide = torch.promote_types(x.dtype, torch.float32)
         angle = torch.cat(angles, 1)
         cos, sin = angle.cos().to(wide), angle.sin().to(wide)

@@ -19,6 +19,7 @@ from . import engine
 from .call import Batch, Call, Grid, Role, Row, Segments, Site, Step
 from .control import Context, Control
 from .families import Family, family_of
+from .step import Condition, LatentEdit, Objective, Stretch
 from .tensors import Tensors
 
 __all__ = ["standing"]
@@ -30,11 +31,19 @@ _NOW = Step(0, 0, 1, 0.0)
 def standing(pipe: Any, denoiser: nn.Module, controls: Sequence[Control]) -> Iterator[None]:
     """Steers `denoiser`, of the same class as the pipeline's, and restores it at the end.
 
-    Gradients flow through to what the controls hold, so their tensors can be trained. Controls
-    that need prompts, latents or a scheduler are not for here; ValueError for those that a site
-    cannot be given.
+    Gradients flow through to what the controls hold, so their tensors can be trained.
+
+    ValueError for a processor that cannot be steered, and for controls that change embeddings,
+    latents or positions of a run. Those that look for words in prompts are not for here either.
     """
     family = family_of(pipe)
+    for control in controls:
+        stretches = isinstance(control, Stretch) and control.theta_factor != 1
+        if stretches or isinstance(control, Condition | LatentEdit | Objective):
+            raise ValueError(
+                f"controls: {type(control).__name__} changes a run's embeddings, latents or "
+                "positions; expected controls of the attention alone, for a denoiser by itself"
+            )
     live = _Standing(family, tuple(controls))
     with ExitStack() as undo:
         sites = family.sites(denoiser)

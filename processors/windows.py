@@ -25,29 +25,35 @@ __all__ = ["Windows"]
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Of each row of a call the radius of its disc in tokens, None = it sees everything."""
+    """Of each row of a call the radius of its disc in tokens, None = no disc is drawn here."""
 
     call: Call
     radii: tuple[float | None, ...]
 
     @classmethod
-    def of(cls, call: Call, controls: Sequence[Control]) -> Windows | None:
-        """None where no control has a disc, or where something else limits as well."""
-        radii: list[float | None] = [None] * call.shape[0]
+    def of(cls, call: Call, controls: Sequence[Control]) -> Windows:
+        """Without any disc where no control has one, or where something else limits as well."""
+        none = cls(call, (None,) * call.shape[0])
+        radii = list(none.radii)
         for control in controls:
             bias, mask = control.bias(call), control.mask(call)
             if bias is not None and bias.labels is not None:
-                return None
+                return none
             if mask is None:
                 continue
             found = _radius(mask)
             if found is None:
-                return None
+                return none
             for row in call.batch.select(control.rows):
                 known = radii[row]
                 radii[row] = found if known is None else min(found, known)
         fits = _fits(call) and (call.bias is None or call.bias.shape[2] == 1)
-        return cls(call, tuple(radii)) if fits and any(radii) else None
+        return cls(call, tuple(radii)) if fits else none
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a disc."""
+        return any(radius is not None for radius in self.radii)
 
     def attend(
         self,
@@ -61,6 +67,8 @@ class Windows:
     ) -> tuple[Tensor, Tensor | None]:
         """[R, H, N, D] of output rows, and [R, H, N] or None; bias [R or 1, H or 1, 1, S]."""
         kinds = [self.radii[row] for row in rows]
+        if len(set(kinds)) == 1:
+            return self._attend(kinds[0], q, k, v, bias, wants_lse=wants_lse)
         order: list[int] = []
         outs, lses = [], []
         for kind in dict.fromkeys(kinds):
@@ -71,20 +79,22 @@ class Windows:
             out, level = self._attend(kind, some_q, some_k, some_v, own, wants_lse=wants_lse)
             outs.append(out)
             lses.append(level)
-        if len(outs) == 1:
-            return outs[0], lses[0]
         back = [order.index(i) for i in range(len(order))]
         known = [level for level in lses if level is not None]
         whole = pick(torch.cat(known), back) if len(known) == len(lses) else None
         return pick(torch.cat(outs), back), whole
 
     def lse(self, row: int, q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
-        """[1, H, N] of one row."""
-        if self.radii[row] is None:
-            return lse(q, k, scale=self.call.scale, bias=bias)
-        found = self._attend(self.radii[row], q, k, k, bias, wants_lse=True)[1]
+        """[1, H, n] of one row's image queries; bias [1, H or 1, 1 or N, S]."""
+        image = self.call.queries.image
+        assert image is not None
+        radius = self.radii[row]
+        if radius is None:
+            limit = bias if bias is None or bias.shape[2] == 1 else bias[:, :, image]
+            return lse(q[:, :, image], k, scale=self.call.scale, bias=limit)
+        found = self._attend(radius, q, k, k, bias, wants_lse=True)[1]
         assert found is not None
-        return found
+        return found[:, :, image]
 
     def table(self, bias: Tensor | None) -> Tensor | None:
         """The bias with the discs in it, as `limits` gives it."""

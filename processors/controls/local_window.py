@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import log, sqrt
+from math import inf, log, sqrt
 from typing import Literal
 
 import torch
@@ -67,15 +67,17 @@ class LocalWindow(Control):
     blocks: Interval = Interval()
     rows: Rows = field(default=Rows.ALL, kw_only=True)
 
-    def bind(self, prompts: Prompts) -> LocalWindow | None:
-        if not self.radius > 0:
-            raise ValueError(f"radius: came {self.radius}; expected more than 0 tokens")
+    def __post_init__(self) -> None:
+        if not 0 < self.radius < inf:
+            raise ValueError(f"radius: came {self.radius}; expected more than 0 tokens, finite")
         if self.pooled is not None and self.pooled < 2:
             raise ValueError(f"pooled: came {self.pooled}; expected cells of 2 or more tokens")
         if self.scale not in ("plain", "proportional"):
             raise ValueError(f"scale: came {self.scale!r}; expected 'plain' or 'proportional'")
         if self.rows is not Rows.ALL:
             raise ValueError(f"rows: came {self.rows}; expected all, since a window is the run's")
+
+    def bind(self, prompts: Prompts) -> LocalWindow | None:
         return None if self.during.empty or self.blocks.empty else self
 
     def departs(self, prompt: int) -> bool:

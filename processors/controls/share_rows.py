@@ -116,7 +116,6 @@ class ShareRows(Control):
         return self.window.theta_factor
 
     def bind(self, prompts: Prompts) -> ShareRows:
-        self.window.bind(prompts)
         if self.window.pooled is not None:
             raise ValueError(
                 f"pooled: came {self.window.pooled} for a picture that processes share; expected "
@@ -140,16 +139,16 @@ class ShareRows(Control):
             )
         width = grid[1]
         tokens = self.bands.height * width + call.texts
-        scale = None
+        scale = call.scale
         if self.window.acts(call.site, call.step):
-            scale = self.window.factor(call.site, call.texts, tokens, call.v.shape[-1])
+            found = self.window.factor(call.site, call.texts, tokens, call.v.shape[-1])
+            scale = scale if found is None else found
         q, k, v = call.q, call.k, call.v
         out = torch.empty_like(q)
         out[:, :, image] = self._image(call, q, k, v, scale, width)
         keys = [x if self.bands.rank == 0 else x[:, :, image] for x in (k, v)]
         part, level = attention_lse(q[:, :, text], *keys, scale=scale)
-        found, _ = merge(self.bands.gathered(part), self.bands.gathered(level))
-        out[:, :, text] = found
+        out[:, :, text], _ = merge(self.bands.gathered(part), self.bands.gathered(level))
         return out
 
     def _image(

@@ -33,9 +33,9 @@ def shares(columns: Tensor, content: Tensor, *, joint: bool) -> Tensor:
     return torch.where(total > 0, mean / total, torch.zeros_like(mean))
 
 
-def heat_of(columns: Tensor, content: Tensor, *, joint: bool) -> Tensor:
-    """H [I], of columns [L, I, J] and content [J] bool."""
-    return shares(columns, content, joint=joint)[:, content].sum(-1)
+def heat_of(part: Tensor, counts: Tensor) -> Tensor:
+    """H [I], of shares [I, J] and counts [J] bool, the tokens that are added up."""
+    return part[:, counts].sum(-1)
 
 
 def leaning(grid: Grid, sides: Sequence[str], strength: float) -> Tensor:

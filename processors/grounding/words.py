@@ -86,9 +86,10 @@ def expression_roles(
 
 
 def sides_of(expression: str) -> tuple[str, ...]:
-    """The sides of the picture that the head phrase or, without one there, the rest names.
+    """All sides of the picture that the expression names, in its order.
 
-    "the cat left of the dog" says it of the cat, "the left cat" too.
+    "the cat left of the dog" says it of the cat, "the left cat" too. Of what else a side is said
+    is not told apart.
     """
     words = [expression[a:b].casefold() for a, b in shown_words(expression)]
     return tuple(dict.fromkeys(SIDES[word] for word in words if word in SIDES))
@@ -97,9 +98,9 @@ def sides_of(expression: str) -> tuple[str, ...]:
 def _content(text: str, rules: GroundRules) -> list[Span]:
     """Spans of the words whose maps count."""
     words = shown_words(text)
-    if not rules.stop_words:
-        return _head(text, words) if rules.head_phrase else list(words)
     kept = _head(text, words) if rules.head_phrase else list(words)
+    if not rules.stop_words:
+        return kept
     dropped = _STOP_WORDS | (SIDES.keys() if rules.spatial_bias else frozenset())
     for candidates in (kept, list(words)):
         left = [(a, b) for a, b in candidates if text[a:b].casefold() not in dropped]

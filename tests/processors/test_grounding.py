@@ -139,20 +139,20 @@ def test_shares_sum_to_one_and_heat_is_what_is_not_dropped() -> None:
     columns, chosen = random_columns(), torch.tensor([False, True, True, False, False])
     part = shares(columns, chosen, joint=True)
     torch.testing.assert_close(part.sum(-1), torch.ones(12))
-    torch.testing.assert_close(heat_of(columns, chosen, joint=True), 1 - part[:, ~chosen].sum(-1))
+    torch.testing.assert_close(heat_of(part, chosen), 1 - part[:, ~chosen].sum(-1))
     order = torch.tensor([4, 1, 2, 0, 3])  # permuted magnets
     torch.testing.assert_close(
-        heat_of(columns[..., order], chosen[order], joint=True),
-        heat_of(columns, chosen, joint=True),
+        heat_of(shares(columns[..., order], chosen[order], joint=True), chosen[order]),
+        heat_of(part, chosen),
     )
 
 
 def test_a_place_that_gives_all_to_magnets_is_cold_and_cross_attention_is_not_divided() -> None:
     columns, chosen = random_columns(), torch.tensor([True, False, False, False, False])
     columns[:, 7, 0] = 0
-    assert heat_of(columns, chosen, joint=True)[7] == 0
-    assert torch.equal(heat_of(columns, chosen, joint=False), columns.mean(0)[:, 0])
-    assert torch.equal(heat_of(columns * 0, chosen, joint=True), torch.zeros(12))
+    assert heat_of(shares(columns, chosen, joint=True), chosen)[7] == 0
+    assert torch.equal(heat_of(shares(columns, chosen, joint=False), chosen), columns.mean(0)[:, 0])
+    assert torch.equal(heat_of(shares(columns * 0, chosen, joint=True), chosen), torch.zeros(12))
 
 
 def test_sides_lean_the_map() -> None:

@@ -227,7 +227,7 @@ def test_rows_have_windows_of_their_own() -> None:
     call = seen[0]
     controls = [OfEdits(), LocalWindow(4)]
     windows = Windows.of(call, controls)
-    assert windows is not None and windows.radii == (4, 2)
+    assert windows.any and windows.radii == (4, 2)
     out = run(call, controls)
     for row, radius in enumerate(windows.radii):
         alone = run(call, [LocalWindow(float(radius or 0))])
