@@ -44,7 +44,7 @@ class Grounding:
 
     heat:     [h, w] fp32 on the CPU, on the model's own grid: the part of a place's attention
               that falls on the words that count, with the bias of words such as "left".
-    words:    [h, w] of each of these words by itself, without that bias.
+    words:    [h, w] of each of these words by itself, wherever it stands, without that bias.
     point_px: (x, y) of the highest place.
     box_px:   (left, top, right, bottom) of the mask; right and bottom are behind its last pixel.
     mask:     [height, width] bool; the segmenter's where one was given.
@@ -204,6 +204,7 @@ def _grounding(
     from ..processors.grounding import (
         Role,
         find_sinks,
+        heat_of,
         leaning,
         region_of,
         shares,
@@ -220,12 +221,13 @@ def _grounding(
         sinks = find_sinks(columns, by_text)
         columns = without_sinks(columns, sinks, content)
     part = shares(columns, content, joint=by_text is not None)
-    heat = part[:, content].sum(-1).view(read.grid)
-    words = {}
+    heat = heat_of(part, content).view(read.grid)
+    words: dict[str, Tensor] = {}
     for a, b in shown_words(prompt):
-        own = [t.role is Role.CONTENT and t.span[0] < b and a < t.span[1] for t in read.tokens]
-        if any(own):
-            words[prompt[a:b]] = part[:, torch.tensor(own)].sum(-1).view(read.grid)
+        own = torch.tensor([t.span[0] < b and a < t.span[1] for t in read.tokens]) & content
+        if bool(own.any()):
+            word, more = prompt[a:b], heat_of(part, own).view(read.grid)
+            words[word] = words[word] + more if word in words else more
     if rules.spatial_bias:
         heat = heat * leaning(read.grid, sides_of(expression), rules.spatial_bias)
     region = region_of(heat, (picture.height, picture.width), CUT if cut is None else cut)

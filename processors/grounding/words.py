@@ -88,8 +88,8 @@ def expression_roles(
 def sides_of(expression: str) -> tuple[str, ...]:
     """All sides of the picture that the expression names, in its order.
 
-    "the cat left of the dog" says it of the cat, "the left cat" too. Of what else a side is said
-    is not told apart.
+    "the cat left of the dog" says it of the cat, "the left cat" too. What a side is said of is not
+    told apart.
     """
     words = [expression[a:b].casefold() for a, b in shown_words(expression)]
     return tuple(dict.fromkeys(SIDES[word] for word in words if word in SIDES))

@@ -54,6 +54,12 @@ def test_a_map_of_the_picture_s_shape_and_a_pipeline_left_as_it_was(family: str)
     same(found, ground(pipe, picture(96, 64), "the red tiger on grass", size=(32, 48)))
 
 
+def test_a_word_that_stands_twice_has_the_sum_of_both() -> None:
+    found = ground(flux(), picture(), "a cat and a cat", rules=GroundRules.plain(), size=(32, 32))
+    assert set(found.words) == {"a", "cat", "and"}
+    torch.testing.assert_close(found.heat, torch.stack(list(found.words.values())).sum(0))
+
+
 @pytest.mark.parametrize("family", MAKE)
 def test_each_row_of_a_batch_is_what_it_is_alone(family: str) -> None:
     pipe, pictures = MAKE[family](), [picture(seed=0), picture(seed=1)]
