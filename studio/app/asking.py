@@ -12,7 +12,7 @@ from ..recipe import Recipe
 from .desk import Desk
 from .literal import literal
 
-__all__ = ["adopt", "ask"]
+__all__ = ["adopt", "adopt_recipe", "ask"]
 
 
 def ask(submit: Callable[[], Job], where: str) -> None:
@@ -26,23 +26,30 @@ def ask(submit: Callable[[], Job], where: str) -> None:
     st.rerun()
 
 
-def adopt(desk: Desk, where: str, take_over: Callable[[Recipe], bool]) -> None:
-    """A page opened with a job's key shows that job and its recipe, and speaks for who asked.
+def adopt(desk: Desk, where: str, take_over: Callable[[Job], bool]) -> None:
+    """A page opened with a job's key shows that job and what it asked, and speaks for who asked.
 
     where:     the key under which the session keeps the job that is shown.
-    take_over: sets the form to a recipe; False when it cannot show it.
+    take_over: sets the form to a job; False when it cannot show it.
     """
     key = st.query_params.get("job")
     job = None if key is None or where in st.session_state else desk.journal.find(key)
-    if job is None:
-        return
-    try:
-        recipe = Recipe.model_validate_json(job.recipe)
-    except ValueError:  # a job of another page
-        return
-    if take_over(recipe):
+    if job is not None and take_over(job):
         st.session_state.setdefault("owner", job.owner)
         st.session_state[where] = key
+
+
+def adopt_recipe(desk: Desk, where: str, take_over: Callable[[Recipe], bool]) -> None:
+    """The same on a page whose jobs are recipes."""
+
+    def read(job: Job) -> bool:
+        try:
+            recipe = Recipe.model_validate_json(job.recipe)
+        except ValueError:  # a job of another page
+            return False
+        return take_over(recipe)
+
+    adopt(desk, where, read)
 
 
 def _sentence(error: ValueError | OSError) -> str:

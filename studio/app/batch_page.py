@@ -14,6 +14,7 @@ from .asking import ask
 from .batch_draft import EXAMPLES, BatchDraft, read_upload
 from .batch_panel import batch_owner, batch_panel, plan_panel
 from .desk import MOST_WAITING, Desk
+from .job_panel import nothing_yet
 from .literal import literal
 from .run_fields import KEPT, model_field, steps_field
 
@@ -48,9 +49,7 @@ def _asking(desk: Desk) -> None:
 def _outcome(desk: Desk) -> None:
     plan, drawn = st.session_state.get(_PLAN), st.session_state.get(_DRAW)
     if plan is None and drawn is None:
-        with st.container(border=True, key="caption_batch"):
-            st.markdown("**The plan, then each row and its pictures appear here.**")
-            st.markdown("The example is ready: press *Plan* or *Start*.")
+        nothing_yet("the plan, then each row and its pictures", "*Plan* or *Start*")
     if plan is not None:
         plan_panel(desk, plan, changed=plan != _key(PLAN))
     if drawn is not None:

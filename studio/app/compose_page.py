@@ -7,7 +7,7 @@ from dataclasses import fields
 import streamlit as st
 
 from ..recipe import Recipe
-from .asking import adopt, ask
+from .asking import adopt_recipe, ask
 from .compose_draft import MOST_PARTS, MOST_STRENGTH, ComposeDraft, Part
 from .desk import Desk
 from .draft import MOST_CHARACTERS, unique_words
@@ -45,7 +45,7 @@ _SWITCHES = (
 
 def compose_page(desk: Desk) -> None:
     """Draw the page."""
-    adopt(desk, _JOB, take_over_composition)
+    adopt_recipe(desk, _JOB, take_over_composition)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
         _fill_in()
@@ -54,14 +54,7 @@ def compose_page(desk: Desk) -> None:
         _settings(desk)
         _go(desk)
     with outcome:
-        key = st.session_state.get(_JOB)
-        if key is None:
-            with st.container(border=True, key="caption_compose"):
-                st.markdown("**Here appear the picture and the same prompt without control.**")
-                st.markdown("The example is ready: press *Compose*.")
-        else:
-            st.query_params["job"] = key
-            job_panel(desk, key)
+        job_panel(desk, _JOB, "the picture and the same prompt without control", "*Compose*")
 
 
 def take_over_composition(recipe: Recipe) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import fields
 import streamlit as st
 
 from ..recipe import Recipe
-from .asking import adopt, ask
+from .asking import adopt_recipe, ask
 from .desk import Desk
 from .draft import Draft
 from .edit_form import KEYS, draft_so_far, fill_in, forget_chips, settings_form, words_form
@@ -20,15 +20,13 @@ _JOB, _RECIPE = "job", "recipe_as_it_is"
 
 def edit_page(desk: Desk) -> None:
     """Draw the page."""
-    adopt(desk, _JOB, take_over)
+    adopt_recipe(desk, _JOB, take_over)
     form, outcome = st.columns([5, 7], gap="large")
     with form:
         _form(desk)
     with outcome:
-        key = st.session_state.get(_JOB)
-        if key is not None:
-            st.query_params["job"] = key
-        job_panel(desk, key)
+        comes = "the source, its edit, and the edited prompt without control"
+        job_panel(desk, _JOB, comes, "*Edit*")
 
 
 def _form(desk: Desk) -> None:

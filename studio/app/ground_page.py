@@ -11,12 +11,11 @@ from ..ground import GROUND, GroundJob, is_ground
 from ..ground.settings import MOST_CHARACTERS, MOST_SEED
 from ..jobs import Job
 from ..picture_file import open_picture
-from .asking import ask
+from .asking import adopt, ask
 from .desk import Desk
 from .ground_draft import MODES, GroundDraft, example_picture
 from .job_panel import job_panel
 from .literal import literal
-from .pictures import open_picture as open_file
 from .pictures import shown
 from .run_fields import KEPT, model_field
 
@@ -30,39 +29,29 @@ _LARGEST_MB = 16
 
 def ground_page(desk: Desk) -> None:
     """Draw the page."""
-    _adopt(desk)
+    adopt(desk, _JOB, lambda job: _take_over(desk, job))
     form, outcome = st.columns([5, 7], gap="large")
     with form:
         _asking(desk)
     with outcome:
-        key = st.session_state.get(_JOB)
-        if key is None:
-            with st.container(border=True, key="caption_ground"):
-                st.markdown("**Here appear the map, the box and the mask of what you name.**")
-                st.markdown("The example is ready: press *Find*.")
-        else:
-            st.query_params["job"] = key
-            job_panel(desk, key, _panel)
+        job_panel(desk, _JOB, "the map, the box and the mask of what you name", "*Find*", _panel)
 
 
-def _adopt(desk: Desk) -> None:
-    """A page opened with a job's key shows that job, its picture and its words."""
-    key = st.query_params.get("job")
-    job = None if key is None or _JOB in st.session_state else desk.journal.find(key)
-    if job is None or not is_ground(job.options):
-        return
+def _take_over(desk: Desk, job: Job) -> bool:
+    """Set the form to a job's picture and words; False, and nothing done, when it cannot be."""
+    if not is_ground(job.options):
+        return False
     try:
         asked = GroundJob.read(job.recipe)
         draft, picture = GroundDraft.of(asked), asked.path(desk.settings.out).read_bytes()
     except (ValueError, OSError):
-        return
+        return False
     if draft is None:
-        return
+        return False
     for name, state in _KEYS.items():
         st.session_state[state] = getattr(draft, name)
     st.session_state[_PICTURE] = picture
-    st.session_state.setdefault("owner", job.owner)
-    st.session_state[_JOB] = key
+    return True
 
 
 @st.fragment
@@ -158,7 +147,7 @@ def _panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> None:
         for name, title in (("overlay", "Map, box and point"), ("mask", "Mask")):
             with st.container(key=f"caption_ground_{name}"):
                 path = desk.path(facts["files"][name])
-                st.image(shown(open_file(path)), width="stretch", alt=title)
+                st.image(shown(open_picture(path).image()), width="stretch", alt=title)
                 st.markdown(f"**{title}**")
     (x, y), (left, top, right, bottom) = facts["point"], facts["box"]
     st.text(

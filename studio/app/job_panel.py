@@ -13,7 +13,7 @@ from .desk import Desk, owner
 from .literal import literal
 from .result_panel import result_panel
 
-__all__ = ["Panel", "job_panel"]
+__all__ = ["Panel", "job_panel", "nothing_yet"]
 
 Panel: TypeAlias = Callable[[Desk, Job, Callable[[], None] | None], None]
 """Draws a job's result; the last argument draws what stands for what is still to come."""
@@ -21,11 +21,18 @@ Panel: TypeAlias = Callable[[Desk, Job, Callable[[], None] | None], None]
 _EVERY_S = 1.0
 
 
-def job_panel(desk: Desk, key: str | None, panel: Panel = result_panel) -> None:
-    """Draw the newest job of that key; panel: what came of it, when there is something."""
+def job_panel(desk: Desk, where: str, comes: str, press: str, panel: Panel = result_panel) -> None:
+    """Draw the newest job of the key that the session keeps under `where`, if it keeps one.
+
+    comes, press: see `nothing_yet`, which is drawn while there is no job.
+    panel:        what came of the job, when there is something.
+    """
+    key = st.session_state.get(where)
+    if key is not None:
+        st.query_params["job"] = key
     job = None if key is None else desk.journal.find(key)
     if job is None:
-        _nothing_yet()
+        nothing_yet(comes, press)
     elif job.state is State.failed:
         st.error(literal(job.error or "It failed."))
     elif job.result is None:
@@ -43,10 +50,11 @@ def job_panel(desk: Desk, key: str | None, panel: Panel = result_panel) -> None:
         )
 
 
-def _nothing_yet() -> None:
+def nothing_yet(comes: str, press: str) -> None:
+    """In the place of a result: what will be there, and which buttons to press. Both Markdown."""
     with st.container(border=True, key="caption_empty"):
-        st.markdown("**Here appear the source, its edit, and the edited prompt without control.**")
-        st.markdown("The example is ready: press *Edit*.")
+        st.markdown(f"**Here appear {comes}.**")
+        st.markdown(f"The example is ready: press {press}.")
 
 
 @st.fragment(run_every=_EVERY_S)
