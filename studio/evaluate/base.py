@@ -24,6 +24,7 @@ from .draw import Pipeline, Progress, draw
 from .judging import Judge, accuracy_lines, judge_accuracy, the_judge
 from .prompts import EVALUATION_SEEDS, GROUPS, SPLITS, Asked, draw_prompts
 from .rates import Rate, rate_of
+from .report_files import save_report
 
 __all__ = ["BaseReport", "Figure", "NounRecall", "evaluate_base"]
 
@@ -232,7 +233,7 @@ def _save(
 ) -> None:
     """`pictures/`, `verdicts.jsonl`, `sheet-<group>.png`, `report.md`, `report.json`."""
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    lines = []
+    verdicts = []
     for i, (item, image, verdict) in enumerate(zip(asked, images, scores, strict=True), 1):
         image.save(folder / "pictures" / f"{i:04d}.png")
         facts = {
@@ -248,8 +249,7 @@ def _save(
             "style_ok": verdict.style_ok,
             "verdict": verdict.text(),
         }
-        lines.append(json.dumps(facts, ensure_ascii=False) + "\n")
-    (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
+        verdicts.append(facts)
     for group in GROUPS:
         chosen = [i for i, item in enumerate(asked) if item.group == group]
         contact_sheet(
@@ -258,5 +258,4 @@ def _save(
             [scores[i].text() for i in chosen],
             columns=min(len(chosen), 10),
         ).save(folder / f"sheet-{group.replace(' ', '-')}.png")
-    (folder / "report.md").write_text(report.table(), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
+    save_report(folder, report, verdicts)

@@ -7,7 +7,6 @@ names; a colour is wrong when a thing that is found, and whose colour is said, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import product
@@ -32,6 +31,7 @@ from .compose_report import ComposeReport, Outcome, Seen
 from .draw import Progress
 from .judging import Judge, judge_accuracy, the_judge
 from .kept import Kept, turns, weights_digest
+from .report_files import save_report
 
 __all__ = ["evaluate_compose"]
 
@@ -77,7 +77,8 @@ def evaluate_compose(
     watch = Watch(steps * len(asked) * len(names), steps, progress)
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
     facts = {"suite": "compose", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
-    kept = Kept(folder, facts | how | {"seed": seed, "tuning": tuning})
+    asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning}
+    kept = Kept(folder, facts | how | asked_of)
     moving = recipe_of("segregate", asked[0], chosen, **how)
     for i, name in product(turns(len(asked), begin), names):
         item, recipe = asked[i], recipe_of(name, asked[i], chosen, **how)
@@ -159,12 +160,11 @@ def _seen(item: Composed, scene: Scene) -> Seen:
 
 def _save(folder: Path, report: ComposeReport, drawn: Sequence[dict[str, Image]]) -> None:
     """Beside the pictures `verdicts.jsonl`, a sheet, `report.md`, `report.json`."""
-    lines = []
+    verdicts = []
     for i, outcome in enumerate(report.outcomes):
         names = {name: f"pictures/{_file(i, name)}.png" for name in report.methods}
-        facts = {"pictures": names, **outcome.facts()}
-        lines.append(json.dumps(facts, ensure_ascii=False) + "\n")
-    (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
+        verdicts.append({"pictures": names, **outcome.facts()})
+    save_report(folder, report, verdicts)
     pairs = list(zip(report.outcomes, drawn, strict=True))
     rows = [
         pair
@@ -172,8 +172,6 @@ def _save(folder: Path, report: ComposeReport, drawn: Sequence[dict[str, Image]]
         for pair in [p for p in pairs if p[0].asked.group == group][:_SHOWN]
     ]
     cell_sheet([_cells(outcome, images) for outcome, images in rows]).save(folder / "sheet.png")
-    (folder / "report.md").write_text(report.table(), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 def _cells(outcome: Outcome, images: dict[str, Image]) -> list[Cell]:

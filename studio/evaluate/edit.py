@@ -7,7 +7,6 @@ in one call, then the edited prompt alone from the same noise. The judge sees al
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -32,6 +31,7 @@ from .edits import KINDS, Edit, draw_edits, draw_weighed
 from .judging import Judge, judge_accuracy, the_judge
 from .kept import Kept, turns, weights_digest
 from .prompts import EDIT_SEEDS, EDIT_TUNING_SEEDS
+from .report_files import save_report
 from .reweighting import WEIGHTS, Strengths, Weighing, in_order, weigh, weighing_recipe
 
 __all__ = ["Settings", "evaluate_edit"]
@@ -96,7 +96,8 @@ def evaluate_edit(
     tuning:   draw from the range on which defaults are chosen instead of the one of the figures.
     folder:   where pictures, verdicts, sheets and the report go, if anywhere. Pictures of the same
               run that are there already are judged, not drawn: an interrupted run goes on.
-    judge, strengths: None = the packaged judge, whose accuracy the report then carries.
+    judge:    None = the packaged one, whose accuracy the report then carries.
+    strengths: of a colour over a thing, which the second part compares.
     progress: called with the denoising steps done and those in all.
     begin:    the part of the edits where drawing begins, so that processes can share a folder.
     """
@@ -107,7 +108,8 @@ def evaluate_edit(
     look = judge or the_judge()
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
     facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
-    kept = Kept(folder, facts | how | {"seed": seed, "tuning": tuning})
+    asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning}
+    kept = Kept(folder, facts | how | asked_of)
     watch = Watch(steps * (2 * len(asked) + len(colours)), steps, progress)
     for i in turns(len(asked), begin):
         recipe = chosen.recipe(asked[i], **how)
@@ -183,19 +185,17 @@ def _save(
     weighed: Sequence[Sequence[Image]],
 ) -> None:
     """Beside the pictures `verdicts.jsonl`, sheets, `report.md`, `report.json`."""
-    lines = []
-    for i, outcome in enumerate(report.outcomes):
-        names = [f"pictures/{name}.png" for name in _names(i)]
-        lines.append(json.dumps({"pictures": names, **outcome.facts()}, ensure_ascii=False) + "\n")
-    (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
+    verdicts = [
+        {"pictures": [f"pictures/{name}.png" for name in _names(i)], **outcome.facts()}
+        for i, outcome in enumerate(report.outcomes)
+    ]
+    save_report(folder, report, verdicts)
     pairs = list(zip(report.outcomes, drawn, strict=True))
     rows = [row for kind in KINDS for row in [p for p in pairs if p[0].edit.kind == kind][:_SHOWN]]
     cell_sheet([_cells(outcome, images) for outcome, images in rows]).save(folder / "sheet.png")
     if weighed:
         shown = list(zip(report.weighings, weighed, strict=True))[:_SHOWN]
         cell_sheet([_weights(*row) for row in shown]).save(folder / "weights.png")
-    (folder / "report.md").write_text(report.table(), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 def _cells(outcome: Outcome, images: Sequence[Image]) -> list[Cell]:

@@ -6,7 +6,6 @@ the map's cells would reach, since no map can be finer than its grid.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -26,6 +25,7 @@ from .draw import Progress
 from .ground_report import GroundOutcome, GroundReport, Hit
 from .ground_scenes import GROUND_SEEDS, GROUND_TUNING_SEEDS, GroundScene, draw_scenes
 from .heat import overlay
+from .report_files import save_report
 
 __all__ = ["RULES", "evaluate_ground", "grid_limit"]
 
@@ -72,6 +72,8 @@ def evaluate_ground(
         raise ValueError(f"batch: {batch} came; expected at least 1")
     first = (GROUND_TUNING_SEEDS if tuning else GROUND_SEEDS) + seed
     drawn = draw_scenes(first, nouns, scenes, size)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # better to fail before the work than after it
     start, done, outcomes = perf_counter(), 0, list[GroundOutcome]()
     shown: list[tuple[GroundScene, Mapping[str, Grounding], GroundOutcome]] = []
     total = len(drawn) * len(RULES)
@@ -145,12 +147,8 @@ def _save(
     shown: Sequence[tuple[GroundScene, Mapping[str, Grounding], GroundOutcome]],
 ) -> None:
     """`verdicts.jsonl`, a sheet of the first scenes, `report.md`, `report.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(o.facts(), ensure_ascii=False) + "\n" for o in report.outcomes)
-    (folder / "verdicts.jsonl").write_text("".join(lines), encoding="utf-8")
+    save_report(folder, report, [outcome.facts() for outcome in report.outcomes])
     cell_sheet([list(_cells(*one)) for one in shown]).save(folder / "sheet.png")
-    (folder / "report.md").write_text(report.table(), encoding="utf-8")
-    (folder / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
 
 
 def _cells(
