@@ -7,7 +7,6 @@ Several processes may share a folder when each begins elsewhere (`turns`).
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,10 +16,12 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from ..drawing import Watch
+from ..gallery import write_png
+from ..whole_files import write_whole
 
 __all__ = ["Kept", "turns", "weights_digest"]
 
-_RUN = "run.json"
+_FACTS = "pictures.json"
 _SECONDS = "seconds"  # text chunk of a kept picture: how long its call took
 _SAMPLED = 256  # values of each parameter
 
@@ -30,7 +31,8 @@ Pictures = tuple[Image.Image, ...]
 class Kept:
     """Pictures by name; in `folder / "pictures"`, or in memory when there is no folder.
 
-    facts: everything the pictures depend on. A folder that was begun with other facts is refused.
+    facts: everything the pictures depend on. A folder that was begun with other facts is refused,
+           and so is one with pictures of which nothing says what they depend on.
     """
 
     def __init__(self, folder: Path | None, facts: Mapping[str, object]) -> None:
@@ -40,10 +42,15 @@ class Kept:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         wanted = json.loads(json.dumps(facts))
-        file = folder / _RUN
-        if not file.is_file():
-            file.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-        found = json.loads(file.read_text(encoding="utf-8"))
+        file = folder / _FACTS
+        if not file.is_file() and not any(self._folder.glob("*.png")):
+            write_whole(file, json.dumps(wanted, indent=2) + "\n")
+        found = _read(file)
+        if found is None:
+            raise ValueError(
+                f"out: {folder} holds pictures, and no {_FACTS} that says of which run; expected "
+                "another folder, or the same run to go on with"
+            )
         for name in sorted({*found, *wanted}):
             if found.get(name) != wanted.get(name):
                 raise ValueError(
@@ -88,9 +95,7 @@ class Kept:
             return
         text = PngImagePlugin.PngInfo()
         text.add_text(_SECONDS, repr(seconds))
-        draft = self._folder / f".{name}.{os.getpid()}"
-        image.save(draft, "PNG", pnginfo=text)
-        draft.replace(self._file(name))
+        write_png(image, self._file(name), text)
 
     def _load(self, name: str) -> tuple[Image.Image, float]:
         if self._folder is None:
@@ -110,11 +115,21 @@ def turns(count: int, begin: float) -> Iterator[int]:
 
 
 def weights_digest(pipe: Any) -> str:
-    """Of some values of every parameter, so that pictures of other weights are not taken for its
-    own."""
+    """Of some values of every parameter and their dtype, so that pictures of other weights, or in
+    another precision, are not taken for its own."""
     digest = sha256()
     for name, module in sorted(pipe.components.items()):
         for key, value in getattr(module, "state_dict", dict)().items():
             some = value.detach().flatten()[:_SAMPLED].float().cpu().numpy()
-            digest.update(f"{name}.{key} {tuple(value.shape)}".encode() + some.tobytes())
+            said = f"{name}.{key} {tuple(value.shape)} {value.dtype}"
+            digest.update(said.encode() + some.tobytes())
     return digest.hexdigest()[:16]
+
+
+def _read(file: Path) -> dict[str, object] | None:
+    """The facts in a file; None where there are none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,11 +28,10 @@ def stop_after(steps: int) -> Any:
 def run(pipe: Any, blind: Judge, folder: Path | None, **more: Any) -> EditReport:
     return evaluate_edit(
         pipe,
-        nouns=CORE_NOUNS,
         size=(64, 64),
         judge=blind,
         folder=folder,
-        **{"edits": 2, "weighed": 1, "steps": 2, **more},
+        **{"nouns": CORE_NOUNS, "edits": 2, "weighed": 1, "steps": 2, **more},
     )
 
 
@@ -96,6 +97,33 @@ def test_pictures_of_another_run_are_not_taken(
     finally:
         with torch.no_grad():
             first -= 1.0
+
+
+def test_pictures_depend_on_nouns_and_precision(
+    emoji_pipe: StableDiffusionPipeline, blind: Judge, tmp_path: Path
+) -> None:
+    run(emoji_pipe, blind, tmp_path, edits=1, weighed=0)
+    with pytest.raises(ValueError, match="holds pictures with nouns"):
+        run(emoji_pipe, blind, tmp_path, nouns=CORE_NOUNS[1:])
+    values = torch.linspace(0, 1, 3).bfloat16()  # the same in both
+    pipes = [
+        SimpleNamespace(components={"unet": SimpleNamespace(state_dict=partial(dict, w=w))})
+        for w in (values, values.float(), values)
+    ]
+    narrow, wide, again = map(weights_digest, pipes)
+    assert narrow == again != wide
+
+
+@pytest.mark.parametrize("said", [None, "no JSON", "[]"])
+def test_pictures_of_nobody_knows_what_are_not_taken(
+    emoji_pipe: StableDiffusionPipeline, blind: Judge, tmp_path: Path, said: str | None
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "0001-source.png").write_bytes(b"")
+    if said is not None:
+        (tmp_path / "pictures.json").write_text(said)
+    with pytest.raises(ValueError, match=r"out: .*no pictures.json that says of which run"):
+        run(emoji_pipe, blind, tmp_path)
 
 
 def test_without_a_folder_nothing_is_written(
