@@ -80,11 +80,11 @@ def load_clear(pipe: Any, path: Path, *, radius: float | None = None) -> LocalWi
                 f"{list(known[name].shape)}"
             )
     side = _side(path, found.cells, len(modules))
-    far = _radius(path, found.said, radius)
+    window = LocalWindow(_radius(path, found.said, radius), side, dict(found.cells))
     with torch.no_grad():
         for name, tensor in found.tensors.items():
             known[name].copy_(tensor)
-    return LocalWindow(far, pooled=side, weights=dict(found.cells))
+    return window
 
 
 def save_clear(

@@ -1,6 +1,6 @@
 """One picture drawn by several processes, each with a band of its rows: FLUX with local windows.
 
-    torchrun --nproc-per-node 2 examples/patches.py --model DIR --prompt "a cat" --size 2048
+    torchrun --nproc-per-node 2 examples/patches.py --model DIR --prompt "a cat" --side 2048
 
 Every process runs the whole stock loop on latents that are all the same, and the transformer on its
 band of image tokens and all text tokens; see `processors.controls.share_rows`.

@@ -183,5 +183,10 @@ def test_windows_without_attach_are_those_of_attach() -> None:
     with torch.no_grad(), standing(studio.pipe, studio.pipe.transformer, [window]):
         found = studio.pipe.transformer(**inputs)[0]
     assert torch.equal(found, expected)
+    with (
+        pytest.raises(ValueError, match="controls: LocalWindow changes a run's"),
+        standing(studio.pipe, studio.pipe.transformer, [LocalWindow(2, ntk=10)]),
+    ):
+        pass
     after = studio.pipe.transformer.attn_processors
     assert all(after[name] is processor for name, processor in processors.items())

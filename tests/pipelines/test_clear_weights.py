@@ -88,6 +88,9 @@ def test_what_does_not_fit_is_one_sentence_and_changes_nothing(tmp_path: Path) -
     save_file(whole, file, metadata={"radius": "8.0"})
     with pytest.raises(ValueError, match="radius: came 3, but"):
         load_clear(studio.pipe, file, radius=3)
+    save_file(whole, file, metadata={"radius": "-8.0"})
+    with pytest.raises(ValueError, match=r"radius: came -8\.0"):
+        load_clear(studio.pipe, file)
     file.write_bytes(file.read_bytes()[:-4])
     with pytest.raises(ValueError, match="cut short"):
         load_clear(studio.pipe, file, radius=3)
