@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -37,12 +37,14 @@ def evaluate(
         ),
     ],
     model: ModelName = "emoji-sd",
-    prompts: Annotated[int, typer.Option(help="Prompts of all groups, or edits.")] = 240,
+    prompts: Annotated[
+        int, typer.Option(help="Prompts of all groups, edits or expressions.")
+    ] = 240,
     weighed: Annotated[
         int, typer.Option(min=0, help="edit: prompts whose colour is weighed.")
     ] = 60,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="A quick run: no more prompts or edits than this.")
+        int | None, typer.Option(min=1, help="A quick run: no more than so many of each.")
     ] = None,
     cross_replace: Annotated[
         float,
@@ -104,7 +106,7 @@ def evaluate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw prompts of emoji world, judge the pictures, print the figures."""
+    """Measure a model or a method on emoji world and print the figures."""
     from ..evaluate import (
         METHODS,
         BaseReport,
@@ -122,18 +124,26 @@ def evaluate(
     about = describe(model)
     if not about.nouns:
         raise ValueError(
-            f"model: {about.name} does not draw emoji world; the judge cannot score it"
+            f"model: {about.name} does not draw emoji world; expected one whose card has nouns"
         )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
     count = prompts if limit is None else min(prompts, limit)
+    side = about.image_size or 512
+    drawn: dict[str, Any] = {"steps": steps, "guidance": guidance}
     report: BaseReport | EditReport | ComposeReport | GroundReport
     with progress_bar("drawing", quiet=quiet) as progress:
+        common: dict[str, Any] = {
+            "nouns": about.nouns,
+            "seed": seed,
+            "model": about.name,
+            "folder": out,
+            "progress": progress,
+        }
         if suite == Suite.edit:
             standard = Settings()
             report = evaluate_edit(
                 pipe,
-                nouns=about.nouns,
-                size=(about.image_size or 512,) * 2,
+                size=(side, side),
                 edits=count,
                 weighed=weighed if limit is None else min(weighed, limit),
                 settings=Settings(
@@ -141,58 +151,27 @@ def evaluate(
                     self_replace=self_replace,
                     threshold=standard.threshold if blend is None else blend if blend < 1 else None,
                 ),
-                steps=steps,
-                guidance=guidance,
-                seed=seed,
                 tuning=tuning,
-                model=about.name,
-                folder=out,
-                progress=progress,
                 begin=begin,
+                **drawn,
+                **common,
             )
         elif suite == Suite.compose:
-            moves = ComposeSettings(step_size=step_size, relative=relative, guided=guided)
             report = evaluate_compose(
                 pipe,
-                nouns=about.nouns,
-                size=(about.image_size or 512,) * 2,
+                size=(side, side),
                 prompts=count,
                 methods=method or METHODS,
-                settings=moves,
-                steps=steps,
-                guidance=guidance,
-                seed=seed,
+                settings=ComposeSettings(step_size=step_size, relative=relative, guided=guided),
                 tuning=tuning,
-                model=about.name,
-                folder=out,
-                progress=progress,
                 begin=begin,
+                **drawn,
+                **common,
             )
         elif suite == Suite.ground:
             report = evaluate_ground(
-                pipe,
-                nouns=about.nouns,
-                size=about.image_size or 512,
-                scenes=count,
-                noise=noise,
-                batch=batch,
-                seed=seed,
-                tuning=tuning,
-                model=about.name,
-                folder=out,
-                progress=progress,
+                pipe, size=side, scenes=count, noise=noise, batch=batch, tuning=tuning, **common
             )
         else:
-            report = evaluate_base(
-                pipe,
-                nouns=about.nouns,
-                prompts=count,
-                steps=steps,
-                guidance=guidance,
-                seed=seed,
-                batch=batch,
-                model=about.name,
-                folder=out,
-                progress=progress,
-            )
+            report = evaluate_base(pipe, prompts=count, batch=batch, **drawn, **common)
     print(report.to_json() if as_json else report.table())
