@@ -97,17 +97,18 @@ def ground(
         plain=plain,
         cut=cut,
     )
+    settings.check(words)  # bad input before the model
     out.mkdir(parents=True, exist_ok=True)
     session = new_session(model, device, dtype, models_dir, allow_download)
     session.warm()
     found = settings.ground(session.pipe, shown, words)
     stem = f"{slug(path.stem)}-{slug(words)}"
-    files = save_grounding(found, shown, out, stem, {"model": model, "picture": str(path)})
+    made = {"model": model, "picture": str(path)}
+    files = save_grounding(found, shown, out, stem, made)
     facts = facts_of(found)
     if as_json:
         paths = {name: str(file) for name, file in files.paths.items()}
-        made = {"model": model, "picture": str(path), "files": paths}
-        print_json({"images": [str(files.overlay)], "ground": facts | made})
+        print_json({"images": [str(files.overlay)], "ground": facts | made | {"files": paths}})
     for warning in found.warnings:
         print(f"warning: {one_line(warning)}", file=sys.stderr)
     if not quiet:

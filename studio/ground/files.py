@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..gallery import write_png
+from ..whole_files import write_whole
 
 if TYPE_CHECKING:
     from ..pipelines.grounding import Grounding
@@ -75,9 +76,7 @@ def save_grounding(
     levels = np.rint(found.heat.numpy().clip(0, 1) * 65535).astype(np.uint16)
     write_png(Image.fromarray(levels), files.raw)
     text = json.dumps(facts_of(found) | made, indent=2, ensure_ascii=False) + "\n"
-    part = files.facts.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(files.facts)
+    write_whole(files.facts, text)
     return files
 
 

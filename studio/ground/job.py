@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..picture_file import open_picture
+from ..whole_files import whole
 from .settings import GroundSettings
 
 __all__ = ["GROUND", "GroundJob", "is_ground"]
@@ -47,9 +48,8 @@ class GroundJob:
         path = job.path(root)
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
-            part = path.with_suffix(".part")
-            part.write_bytes(data)
-            part.replace(path)
+            with whole(path) as part:
+                part.write_bytes(data)
         return job
 
     @property

@@ -25,6 +25,7 @@ class GroundRunner:
 
     def __call__(self, job: Job, report: Report) -> Mapping[str, Any]:
         asked = GroundJob.read(job.recipe)
+        asked.settings.check(asked.expression)  # bad input before the model
         picture = open_picture(asked.path(self._root)).image()
         self._session.warm(asked.model)
         report.progress(0, 1)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..pipelines.grounding import Grounding
+    from ..processors.grounding import GroundRules
 
 __all__ = ["MAGNETS", "MOST_CHARACTERS", "MOST_SEED", "GroundSettings"]
 
@@ -40,22 +41,36 @@ class GroundSettings:
         if not 0 <= self.seed <= MOST_SEED:
             raise ValueError(f"seed: came {self.seed}; expected 0 to {MOST_SEED}")
 
-    def ground(self, pipe: Any, picture: Image, expression: str) -> Grounding:
-        """ValueError, in one sentence, for what means nothing; see `pipelines.grounding.ground`."""
+    @property
+    def rules(self) -> GroundRules:
+        """Which parts of the method act."""
+        from ..processors.grounding import GroundRules
+
+        if self.plain:
+            return GroundRules.plain()
+        return GroundRules(magnets=self.magnets, sinks=self.sinks)
+
+    def check(self, expression: str) -> None:
+        """ValueError, in one sentence, for words that no model could look for."""
+        from ..processors.grounding import ground_prompt
+
         if len(expression) > MOST_CHARACTERS:
             raise ValueError(
                 f"expression: it has {len(expression)} characters; expected at most "
                 f"{MOST_CHARACTERS}"
             )
-        from ..pipelines.grounding import ground
-        from ..processors.grounding import GroundRules
+        ground_prompt(expression, self.rules)
 
-        rules = GroundRules(magnets=self.magnets, sinks=self.sinks)
+    def ground(self, pipe: Any, picture: Image, expression: str) -> Grounding:
+        """ValueError, in one sentence, for what means nothing; see `pipelines.grounding.ground`."""
+        from ..pipelines.grounding import ground
+
+        self.check(expression)
         return ground(
             pipe,
             picture,
             expression,
-            rules=GroundRules.plain() if self.plain else rules,
+            rules=self.rules,
             size=self.size,
             noise=None if self.noise is None else (self.noise,),
             seed=self.seed,

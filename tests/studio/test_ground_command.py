@@ -16,6 +16,8 @@ from typer.testing import Result
 from attention_studio import Session
 from attention_studio.cli.ground import ground
 from attention_studio.ground import GroundJob, GroundSettings, is_ground
+from attention_studio.processors.grounding import GroundRules
+from attention_studio.processors.grounding.region import CUT
 
 from .conftest import call
 
@@ -118,6 +120,24 @@ def test_bad_input_is_one_sentence(
     assert message in found.stderr
     assert found.stderr.count("\n") == 1
     assert not found.stdout
+
+
+def test_bad_words_are_told_before_the_model_is_loaded(
+    shown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    monkeypatch.setattr(sys.modules[ground.__module__], "new_session", loaded.append)
+    for args in (("?!",), ("x" * 501,), ("a cat", "--magnets", "two words")):
+        assert call("ground", shown, *args).exit_code == 2
+    assert not loaded
+
+
+def test_settings_begin_as_the_method_does() -> None:
+    """They are said again where nothing heavy may be imported."""
+    settings = GroundSettings()
+    assert settings.rules == GroundRules()
+    assert settings.cut == CUT
+    assert GroundSettings(plain=True).rules == GroundRules.plain()
 
 
 def test_a_job_is_read_back_and_keeps_its_picture(shown: Path, tmp_path: Path) -> None:
