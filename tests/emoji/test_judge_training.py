@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from attention_studio.emoji.objects import CLASSES, REJECT
 from attention_studio.emoji.render import render
 from attention_studio.emoji.sample import sample_plan
 from attention_studio.emoji.train.broken import BREAKS, IGNORE, break_thing, label
-from attention_studio.emoji.train.judge_data import Pool, distort
+from attention_studio.emoji.train.judge_data import Batch, Pool, distort
 from attention_studio.emoji.train.loop import Budget
 from attention_studio.emoji.train.train_judge import judge_loss, save_judge, train_judge
 
@@ -99,6 +100,46 @@ def test_a_short_run_learns_is_resumed_and_saved(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         loaded.answer(picture).nouns, net.eval().answer(picture).nouns, atol=0.02
     )
+
+
+def test_a_run_from_a_start_goes_on_only_when_it_may(tmp_path: Path) -> None:
+    budget = Budget(tmp_path, 0.05, batch=4, threads=1)
+    start = JudgeNet()
+    _, first = train_judge(budget, pool=16, start=start)
+    none = replace(budget, minutes=0.0)
+    assert train_judge(none, pool=16, start=start)[1].steps == first.steps
+    net, anew = train_judge(replace(none, resume=False), pool=16, start=start)
+    assert first.steps > 0 and anew.steps == 0
+    for name, value in start.state_dict().items():
+        assert torch.equal(net.state_dict()[name], value), name
+
+
+def test_repainted_pictures_are_kept_for_one_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = importlib.import_module("attention_studio.emoji.train.run")
+    drawn = Pool(None, (1,), 2).store
+    seeds: list[tuple[int, ...]] = []
+
+    def draw(pipe: object, count: int, *, nouns: object, seed: tuple[int, ...]) -> Batch:
+        seeds.append(seed)
+        return drawn
+
+    monkeypatch.setattr("attention_studio.emoji.train.repainted.repainted", draw)
+    budget, model = Budget(tmp_path, 1.0), run.EMBEDDED / "emoji-sd"
+    for _ in range(2):
+        found = run._repainted(budget, model)
+        assert all(torch.equal(a, b) for a, b in zip(*map(_values, (found, drawn)), strict=True))
+    assert len(seeds) == 1
+    with pytest.raises(ValueError, match=r"repainter: .* expected the same, --no-resume"):
+        run._repainted(replace(budget, seed=1), model)
+    run._repainted(replace(budget, seed=1, resume=False), model)
+    run._repainted(replace(budget, seed=1), model)
+    assert len(seeds) == 2
+
+
+def _values(batch: Batch) -> list[torch.Tensor]:
+    return list(vars(batch).values())
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ keep the label; the breaks of `broken` change it to "reject".
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,7 +28,16 @@ from .broken import IGNORE, Labelled, break_thing, label
 from .pictures import to_model
 from .precision import autocast
 
-__all__ = ["ALL_NOUNS", "BROKEN", "Batch", "Pool", "crop", "distort", "through_autoencoder"]
+__all__ = [
+    "ALL_NOUNS",
+    "BROKEN",
+    "Batch",
+    "Pool",
+    "crop",
+    "distort",
+    "draw_rows",
+    "through_autoencoder",
+]
 
 ALL_NOUNS = (*NOUNS, *HELD_OUT_NOUNS)
 _CROP_PX = 64
@@ -48,6 +58,11 @@ class Batch:
     tints: Tensor
     places: Tensor
     styles: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Batch]) -> Batch:
+        """One after the other."""
+        return cls(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
 
     def to(self, device: str) -> Batch:
         return Batch(*(value.to(device) for value in vars(self).values()))
@@ -76,8 +91,7 @@ class Pool:
         self.rng = np.random.default_rng(seed)
         self.torch_rng = torch.Generator().manual_seed(int(self.rng.integers(2**31)))
         self.oldest = 0
-        parts = [self._draw(min(32, size - i)) for i in range(0, size, 32)]
-        self.store = Batch(*(torch.cat([vars(p)[k] for p in parts]) for k in vars(parts[0])))
+        self.store = Batch.joined([self._draw(min(32, size - i)) for i in range(0, size, 32)])
 
     def batch(self, count: int) -> Batch:
         """`count` scenes of the store, distorted anew."""
@@ -86,9 +100,7 @@ class Pool:
         for name, value in vars(fresh).items():
             getattr(self.store, name)[where] = value
         self.oldest = int(where[-1]) + 1
-        pick = torch.from_numpy(self.rng.integers(len(self.store.images), size=count))
-        rows = self.store.at(pick)
-        return distort(replace(rows, images=rows.images.float() / 127.5 - 1), self.rng)
+        return draw_rows(self.store, count, self.rng)
 
     def _draw(self, count: int) -> Batch:
         """New scenes; the images as bytes."""
@@ -157,6 +169,12 @@ def through_autoencoder(
         latents = latents + torch.randn(latents.shape, generator=rng).to(device) * std.to(device)
         decoded.append(vae.decode(latents).sample.clamp(-1, 1).float().cpu())
     return torch.cat(decoded)
+
+
+def draw_rows(store: Batch, count: int, rng: np.random.Generator) -> Batch:
+    """`count` of a store's rows, whose images are bytes, distorted anew."""
+    rows = store.at(torch.from_numpy(rng.integers(len(store.images), size=count)))
+    return distort(replace(rows, images=rows.images.float() / 127.5 - 1), rng)
 
 
 def distort(batch: Batch, rng: np.random.Generator) -> Batch:

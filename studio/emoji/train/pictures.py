@@ -14,8 +14,9 @@ from torch import Tensor
 from ..plan import Plan, caption
 from ..render import Rendered, render
 from ..sample import sample_plan
+from ..words import NOUNS
 
-__all__ = ["TURNS", "Phase", "captioned", "close_ups", "scenes", "to_model"]
+__all__ = ["TURNS", "Phase", "captioned", "check_nouns", "close_ups", "scenes", "to_model"]
 
 Seed = int | tuple[int, ...]
 Captioned = tuple[str, NDArray[np.uint8]]
@@ -41,6 +42,13 @@ TURNS: dict[Phase, dict[Phase, int]] = {
     Phase.paired: {Phase.pairs: 2, Phase.simple: 1},
 }
 """Steps in turn of the phases that are made of others."""
+
+
+def check_nouns(nouns: Sequence[str]) -> None:
+    """ValueError for some that no training may see."""
+    unknown = sorted(set(nouns) - set(NOUNS))
+    if unknown:
+        raise ValueError(f"nouns: got {', '.join(unknown)}, expected nouns of the trained world")
 
 
 def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from ...pipelines.load import load
+from ...whole_files import whole
 from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
 from .autoencoder import train_autoencoder
 from .card import card_of, read_card, write_card
@@ -16,7 +20,7 @@ from .emoji_flux import train_emoji_flux
 from .emoji_sd import train_emoji_sd
 from .judge_data import Batch
 from .loop import Budget
-from .pictures import Phase
+from .pictures import Phase, check_nouns
 from .save import save_pipeline
 
 __all__ = ["MODELS", "packaged_autoencoder", "run"]
@@ -58,9 +62,7 @@ def run(
     """
     if name not in MODELS:
         raise ValueError(f"name: got {name!r}, expected one of {', '.join(MODELS)}")
-    unknown = sorted(set(nouns) - set(NOUNS))
-    if unknown:
-        raise ValueError(f"nouns: got {', '.join(unknown)}, expected nouns of the trained world")
+    check_nouns(nouns)
     if threads is not None:
         torch.set_num_threads(threads)
     budget = Budget(
@@ -122,10 +124,26 @@ def _repainted(budget: Budget, repainter: Path) -> Batch:
     from .repainted import repainted
 
     file = budget.folder / "repainted.safetensors"
-    if not file.is_file():
-        pipe = StableDiffusionPipeline.from_pretrained(repainter, local_files_only=True)
-        known = read_card(repainter).nouns
-        drawn = repainted(pipe, _REPAINTED, nouns=known, seed=(_REPAINTED_SEED, budget.seed))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(vars(drawn), file)
-    return Batch(**load_file(file))
+    card = read_card(repainter)
+    facts = {"by": asdict(replace(card, figures={})), "count": _REPAINTED, "seed": budget.seed}
+    made = json.dumps(facts)
+    if budget.resume and file.is_file():
+        with safe_open(file, "pt") as kept:
+            before = (kept.metadata() or {}).get("made")
+        if before != made:
+            raise ValueError(
+                f"repainter: {file} was drawn by {before}, and {made} is asked for; expected the "
+                "same, --no-resume or a folder of its own"
+            )
+        return Batch(**load_file(file))
+    pipe = load(repainter)
+    if not isinstance(pipe, StableDiffusionPipeline):
+        raise ValueError(
+            f"repainter: {repainter} holds a {type(pipe).__name__}; expected one like emoji-sd"
+        )
+    drawn = repainted(pipe, _REPAINTED, nouns=card.nouns, seed=(_REPAINTED_SEED, budget.seed))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with whole(file) as part:
+        tensors = {name: value.contiguous() for name, value in vars(drawn).items()}
+        save_file(tensors, part, metadata={"made": made})
+    return drawn

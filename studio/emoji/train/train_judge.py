@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
 from ..judge_net import WEIGHTS_FILE, JudgeNet, Logits
 from .broken import IGNORE
-from .judge_data import BROKEN, Batch, Pool, crop, distort
+from .judge_data import BROKEN, Batch, Pool, crop, draw_rows
 from .loop import Budget, Trained, fit, trained_so_far
 from .precision import autocast
 
@@ -70,15 +70,9 @@ def train_judge(
     def on_pictures(step: int) -> Tensor:
         if repainted is None:
             return loss_of(source.batch(budget.batch), 1.0)
-        theirs = round(_REPAINTED * budget.batch)
-        pick = torch.from_numpy(rng.integers(len(repainted.images), size=theirs))
-        rows = repainted.at(pick)
-        rows = distort(replace(rows, images=rows.images.float() / 127.5 - 1), rng)
-        drawn = source.batch(budget.batch - theirs)
-        both = (
-            torch.cat(pair) for pair in zip(vars(drawn).values(), vars(rows).values(), strict=True)
-        )
-        return loss_of(Batch(*both), 1.0)
+        theirs = draw_rows(repainted, round(_REPAINTED * budget.batch), rng)
+        ours = source.batch(budget.batch - len(theirs.images))
+        return loss_of(Batch.joined([ours, theirs]), 1.0)
 
     minutes = budget.minutes
     if crops_first:
@@ -87,7 +81,8 @@ def train_judge(
         minutes -= crops.minutes
     source.broken = BROKEN
     rate = budget.learning_rate / (2 if start is None else 4)
-    whole = replace(budget, minutes=minutes, resume=True, learning_rate=rate, decay=0.7)
+    resume = crops_first or budget.resume  # of the crops, or of an earlier run
+    whole = replace(budget, minutes=minutes, resume=resume, learning_rate=rate, decay=0.7)
     done = fit(net, on_pictures, whole, title="judge, pictures")
     return net.to("cpu").requires_grad_(False), done
 
