@@ -28,6 +28,7 @@ from .options import (
     Steps,
     Syntax,
     Width,
+    was_said,
 )
 from .pictures import new_session
 from .shell import INTERRUPTED
@@ -163,7 +164,7 @@ def batch(
                 *(("model", model), ("negative", negative), ("seed", seed), ("seeds", seeds)),
                 *(("steps", steps), ("guidance", guidance), ("width", width), ("height", height)),
             )
-            if _was_said(ctx, name)
+            if was_said(ctx, name)
         },
         id_field=id_column,
         syntax=syntax,
@@ -205,11 +206,6 @@ def batch(
         raise typer.Exit(INTERRUPTED)
     if found.failed:
         raise typer.Exit(SOME_FAILED)
-
-
-def _was_said(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _shard(text: str) -> tuple[int, int]:

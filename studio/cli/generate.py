@@ -26,6 +26,7 @@ from .options import (
     Steps,
     Syntax,
     Width,
+    was_said,
 )
 from .pictures import new_session, picture_size, read_prompts, run_and_keep, summary
 
@@ -94,7 +95,7 @@ def generate(
     given = {
         **({} if recipe is not None else asked),
         **given,
-        **{name: value for name, value in asked.items() if _was_said(ctx, name)},
+        **{name: value for name, value in asked.items() if was_said(ctx, name)},
     }
     if "prompts" not in given and not prompt:
         raise typer.BadParameter("--prompt or --recipe is needed")
@@ -124,11 +125,6 @@ def generate(
         raise ValueError("compare: the recipe has no controls to compare with; name a --control")
     result, paths, sheet = run_and_keep(session, made, out, plain=compare, said=said, quiet=quiet)
     summary(result, paths, sheet, as_json=as_json, quiet=quiet)
-
-
-def _was_said(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _read(name: str) -> dict[str, Any]:

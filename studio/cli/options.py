@@ -24,6 +24,7 @@ __all__ = [
     "Syntax",
     "Width",
     "Words",
+    "was_said",
     "words_of",
 ]
 
@@ -74,6 +75,12 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no summary
 Words = Annotated[
     str, typer.Option("--words", metavar="a,b", help="Words whose heat maps are drawn.")
 ]
+
+
+def was_said(ctx: typer.Context, name: str) -> bool:
+    """Whether an option stood on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def words_of(text: str) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..device import choose_device
-from .options import Device
+from .options import Device, was_said
 from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..distill import Distillation
 
 __all__ = ["Phase", "Trainee", "train"]
 
@@ -35,9 +38,23 @@ class Trainee(StrEnum):
     clear = "clear"
 
 
+_IMAGE = (Trainee.emoji_sd, Trainee.emoji_flux)
+_ONLY = {
+    "minutes": (*_IMAGE, Trainee.judge),
+    "nouns": (*_IMAGE, Trainee.clear),
+    **dict.fromkeys(("fresh_autoencoder", "phase", "compile", "decay"), _IMAGE),
+    "repainter": (Trainee.judge,),
+    **dict.fromkeys(("radius", "steps", "pictures", "rank", "prompts"), (Trainee.clear,)),
+}
+"""Options that not every model has, and those which do."""
+
+
 def train(
+    ctx: typer.Context,
     name: Annotated[Trainee, typer.Argument(help="The model to train.")],
-    minutes: Annotated[float, typer.Option(min=0.0, help="How long to train.")] = 60.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.0, help="All but clear: how long to train.")
+    ] = 60.0,
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for checkpoints and the finished model.")
     ] = Path("runs"),
@@ -48,7 +65,7 @@ def train(
         int | None, typer.Option(min=1, help="CPU threads; default: torch's own choice.")
     ] = None,
     nouns: Annotated[
-        str, typer.Option(metavar="core|all|a,b,…", help="Image models: the nouns it learns.")
+        str, typer.Option(metavar="core|all|a,b,…", help="All but judge: the nouns it learns.")
     ] = "core",
     fresh_autoencoder: Annotated[
         bool, typer.Option("--fresh-autoencoder", help="Image models: train a new one first.")
@@ -82,21 +99,34 @@ def train(
     ] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Clear: one a line, instead of emoji world's captions."),
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Clear: one a line, the first --pictures of them; else emoji world's captions.",
+        ),
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", help="Half a minute, to prove it.")] = False,
 ) -> None:
     """Train an embedded model on scenes that the project renders itself."""
-    from ..emoji.train import run
+    _refuse_others(ctx, name)
     from ..emoji.words import CORE_NOUNS, NOUNS
 
     sets = {"core": CORE_NOUNS, "all": NOUNS}
     known = sets.get(nouns) or tuple(noun.strip() for noun in nouns.split(","))
     if name is Trainee.clear:
-        settings = {"radius": radius, "steps": 3 if smoke else steps, "rank": rank, "seed": seed}
+        from ..distill import Distillation
+        from ..emoji.train.clear import captions
+
+        if start is None:
+            raise typer.BadParameter("clear needs --start, the folder of a trained FLUX pipeline")
         count = 2 if smoke else pictures
-        print(_clear(start, out, prompts, known, count, settings, device, threads))
+        texts = captions(count, seed, known) if prompts is None else _lines(prompts)[:count]
+        made = Distillation(radius=radius, steps=3 if smoke else steps, rank=rank, seed=seed)
+        print(_clear(start, out, texts, made, choose_device(device), threads, resume=resume))
         return
+    from ..emoji.train import run
+
     folder = run(
         name.value,
         minutes=0.5 if smoke else minutes,
@@ -116,33 +146,40 @@ def train(
     print(folder)
 
 
+def _refuse_others(ctx: typer.Context, name: Trainee) -> None:
+    """What would have no effect is an error."""
+    for option, models in _ONLY.items():
+        if name not in models and was_said(ctx, option):
+            raise typer.BadParameter(
+                f"--{option.replace('_', '-')} is for {' and '.join(models)}; {name} came"
+            )
+
+
+def _lines(file: Path) -> tuple[str, ...]:
+    lines = (line.strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)
+
+
 def _clear(
-    start: Path | None,
+    start: Path,
     out: Path,
-    prompts: Path | None,
-    nouns: tuple[str, ...],
-    count: int,
-    settings: dict[str, Any],
+    prompts: tuple[str, ...],
+    settings: Distillation,
     device: str,
     threads: int | None,
+    *,
+    resume: bool,
 ) -> Path:
     """Local windows for the pipeline in `start`."""
-    from ..distill import Distillation
-    from ..emoji.train.clear import captions, train_clear
+    from ..emoji.train.clear import train_clear
 
-    if start is None:
-        raise typer.BadParameter("clear needs --start, the folder of a trained FLUX pipeline")
-    made = Distillation(**settings)
-    if prompts is None:
-        texts = captions(count, made.seed, nouns)
-    else:
-        lines = prompts.read_text(encoding="utf-8").splitlines()
-        texts = tuple(line.strip() for line in lines if line.strip())[:count]
-    before = {"pictures": 0, "steps": len(texts)}
+    before = {"pictures": 0, "steps": len(prompts)}
+    total = len(prompts) + settings.steps
     with progress_bar("clear", quiet=False) as report:
         return train_clear(
-            *(start, out, texts, made),
-            device=choose_device(device),
+            *(start, out, prompts, settings),
+            device=device,
             threads=threads,
-            progress=lambda kind, done, _: report(before[kind] + done, len(texts) + made.steps),
+            resume=resume,
+            progress=lambda kind, done, _: report(before[kind] + done, total),
         )

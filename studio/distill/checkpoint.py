@@ -1,6 +1,7 @@
 """Where a distillation stands: trained numbers and the optimizer's moments in one safetensors file.
 
-A resumed run continues as an undisturbed one would, since data and noise follow from the step.
+A resumed run continues as an undisturbed one would, since data and noise follow from the step;
+in fp16 only the scale of the loss is found anew.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..whole_files import whole
 from .settings import Distillation
 
 __all__ = ["restore", "save", "stamp"]
@@ -29,10 +31,9 @@ def save(model: nn.Module, optimizer: torch.optim.AdamW, step: int, file: Path, 
         for key, value in optimizer.state[parameter].items():
             tensors[f"adam.{key}.{name}"] = value
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
     on_cpu = {name: x.detach().cpu().clone() for name, x in tensors.items()}
-    save_file(on_cpu, part, metadata={"step": str(step), "made": made})
-    part.replace(file)
+    with whole(file) as part:
+        save_file(on_cpu, part, metadata={"step": str(step), "made": made})
 
 
 def restore(model: nn.Module, optimizer: torch.optim.AdamW, file: Path, made: str) -> int:
@@ -43,10 +44,10 @@ def restore(model: nn.Module, optimizer: torch.optim.AdamW, file: Path, made: st
     if not file.is_file():
         return 0
     with safe_open(file, "pt") as found:
-        said = found.metadata()
-        if said["made"] != made:
+        said = found.metadata() or {}
+        if said.get("made") != made:
             raise ValueError(
-                f"checkpoint: {file} was made with {said['made']}, and this run has {made}; "
+                f"checkpoint: {file} was made with {said.get('made')}, and this run has {made}; "
                 "expected the same, or a folder of its own"
             )
         with torch.no_grad():

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..processors.controls.local_window import LocalWindow
+
 __all__ = ["Distillation"]
+
+_COUNTS = (
+    *("every", "steps", "batch", "accumulate"),
+    *("drawn_in", "warmup_steps", "save_every", "show_every"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class Distillation:
     show_every: int = 200
     seed: int = 0
 
+    @property
+    def window(self) -> LocalWindow:
+        """With cells of equal weights."""
+        return LocalWindow(self.radius, self.pooled)
+
     def call(self, pipe: Any) -> dict[str, Any]:
         """How the pipeline is called for the teacher's pictures, but for prompt, size and noise."""
         asked: dict[str, Any] = {
@@ -69,12 +81,10 @@ class Distillation:
         return {} if length is None else {"max_sequence_length": length}
 
     def __post_init__(self) -> None:
-        counts = (self.every, self.steps, self.batch, self.accumulate, self.drawn_in)
-        if min(*counts, self.save_every, self.show_every) < 1:
-            raise ValueError(
-                "every, steps, batch, accumulate, drawn_in, save_every, show_every: came "
-                f"{(*counts, self.save_every, self.show_every)}; expected 1 or more each"
-            )
+        _ = self.window  # which checks its own
+        for name in _COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: came {getattr(self, name)}; expected 1 or more")
         if self.rank is not None and self.rank < 1:
             raise ValueError(f"rank: came {self.rank}; expected 1 or more, or None")
         if not 0 <= self.unprompted < 1:

@@ -75,8 +75,8 @@ class Student(nn.Module):
     @property
     def window(self) -> LocalWindow:
         """As it is now."""
-        plain = LocalWindow(self.settings.radius, self.settings.pooled)
-        return replace(plain, weights=dict(zip(self.attentions, self.cells, strict=False)))
+        weights = dict(zip(self.attentions, self.cells, strict=True)) if self.cells else {}
+        return replace(self.settings.window, weights=weights)
 
     @contextmanager
     def windows(self) -> Iterator[None]:

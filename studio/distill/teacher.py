@@ -17,6 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..whole_files import whole
 from .settings import Distillation
 
 __all__ = ["Batch", "Pictures", "draw_pictures"]
@@ -60,14 +61,23 @@ def draw_pictures(
     folder: Path,
     *,
     place: tuple[int, int] = (0, 1),
+    anew: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Pictures:
     """Draws what is not there yet, picture i with seed + i.
 
     place: (process, processes); each draws its own share.
-    ValueError where the folder holds pictures that were made otherwise.
+    anew:  also what is there.
+    ValueError where the folder holds pictures that were made otherwise, and for a size that tokens
+    or the cells of pooled keys do not fill.
     """
     height, width = settings.size or (pipe.default_sample_size * pipe.vae_scale_factor,) * 2
+    unit = 2 * pipe.vae_scale_factor * (settings.pooled or 1)
+    if min(height, width) < unit or height % unit or width % unit:
+        raise ValueError(
+            f"size: came {height} x {width}; expected multiples of {unit} pixels, the side of a "
+            f"{'token' if settings.pooled is None else 'cell of pooled keys'}"
+        )
     size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
     folder.mkdir(parents=True, exist_ok=True)
     stamp = {
@@ -80,14 +90,15 @@ def draw_pictures(
     for done, i in enumerate(mine, 1):
         path = folder / _name(i)
         told = {**stamp, "prompt": prompts[i], "seed": settings.seed + i}
-        if path.is_file():
+        if path.is_file() and not anew:
             _check(path, told)
         else:
             _save(path, _draw(pipe, prompts[i], settings, (height, width), i), told)
         if progress is not None:
             progress(done, len(mine))
-    if settings.unprompted and place[0] == 0 and not (folder / _EMPTY).is_file():
-        _save(folder / _EMPTY, _told(pipe, "", settings), {})
+    empty = folder / _EMPTY
+    if settings.unprompted and place[0] == 0 and (anew or not empty.is_file()):
+        _save(empty, _told(pipe, "", settings), {})
     return Pictures(folder, len(prompts), size)
 
 
@@ -117,10 +128,9 @@ def _name(number: int) -> str:
 
 
 def _save(path: Path, tensors: dict[str, Tensor], told: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
     on_cpu = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-    save_file(on_cpu, part, metadata={"made": json.dumps(told)})
-    part.replace(path)
+    with whole(path) as part:
+        save_file(on_cpu, part, metadata={"made": json.dumps(told)})
 
 
 def _check(path: Path, told: dict[str, Any]) -> None:

@@ -20,10 +20,11 @@ from torch import Tensor
 
 from ..pipelines.clear_weights import save_clear
 from ..processors.attach import attach
+from ..processors.families import family_of
 from .checkpoint import restore, save, stamp
 from .low_rank import merge_low_rank
 from .settings import Distillation
-from .student import Noised, Student, predicted, seen
+from .student import Noised, Student, chosen_blocks, predicted, seen
 from .teacher import Pictures, draw_pictures
 
 __all__ = ["Distilled", "distill"]
@@ -88,17 +89,21 @@ def distill(
     *,
     shown: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
-    mixed_precision: str = "no",
+    mixed_precision: str | None = None,
     cpu: bool = False,
+    resume: bool = True,
 ) -> Distilled:
     """Trains `pipe.transformer` in place; it ends with the window's weights, LoRA merged.
 
-    pipe:    a FLUX pipeline on its device, which first draws `prompts` as the teacher.
+    pipe:    a FLUX pipeline, which first draws `prompts` as the teacher; each process moves its
+             own to its device.
     folder:  `pictures/`, `checkpoint.safetensors`, `losses.csv`, `samples/` and, at the end,
              `clear.safetensors` for `pipelines.load_clear`. What is there is gone on with.
     shown:   prompts that are drawn with windows every `show_every` steps.
     progress: told "pictures" or "steps", how many are done and how many there are.
-    mixed_precision, cpu: of accelerate: "no", "bf16" or "fp16"; CPU although there is a GPU.
+    mixed_precision, cpu: of accelerate: "no", "bf16" or "fp16", None = as it was launched; CPU
+             although there is a GPU.
+    resume:  False = pictures and steps begin anew, whatever the folder holds.
 
     ValueError for a pipeline that is no FLUX, for no prompts, and where the folder's contents were
     made with other settings.
@@ -107,16 +112,21 @@ def distill(
 
     if not prompts:
         raise ValueError("prompts: none came; expected those of the teacher's pictures")
+    if family_of(pipe).name != "flux":
+        raise ValueError(f"pipe: came a {type(pipe).__name__}; expected a FLUX pipeline")
+    chosen_blocks(pipe, pipe.transformer, settings.every)  # an error, before pictures are drawn
     accelerator = Accelerator(
         cpu=cpu,
         mixed_precision=mixed_precision,
         gradient_accumulation_steps=settings.accumulate,
     )
+    pipe.to(accelerator.device)
     tell = progress if progress and accelerator.is_main_process else _silent
     place = accelerator.process_index, accelerator.num_processes
     pictures = draw_pictures(
         *(pipe, prompts, settings, folder / "pictures"),
         place=place,
+        anew=not resume,
         progress=lambda done, count: tell("pictures", done, count),
     )
     accelerator.wait_for_everyone()
@@ -128,7 +138,7 @@ def distill(
         trained, lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
     file, made = folder / "checkpoint.safetensors", stamp(settings, len(prompts))
-    first = restore(student, optimizer, file, made)
+    first = restore(student, optimizer, file, made) if resume else 0
     model, stepper = accelerator.prepare(student, optimizer)
     fresh = type(pipe.scheduler).from_config(pipe.scheduler.config)  # a run has changed the other
     data = _Data(pipe, pictures, fresh.sigmas, settings)

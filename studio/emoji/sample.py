@@ -79,6 +79,8 @@ def _draw(
     style = style or None
     if style:  # small or crowded things cannot be told apart in blocks or washes
         n = min(n, 2)
+    if n > len(nouns):
+        raise ValueError(f"nouns: came {', '.join(nouns)}; a scene of {n} things needs {n} or more")
     names = [str(name) for name in rng.choice(np.asarray(nouns), size=n, replace=False)]
     tinted = [style != "pencil sketch" and rng.random() < colours for _ in names]
     tints = [str(rng.choice(list(COLOURS))) if yes else None for yes in tinted]

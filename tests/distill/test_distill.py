@@ -95,6 +95,17 @@ def test_a_run_in_two_parts_is_the_run_in_one(tmp_path: Path, rank: int | None) 
         distill(second.pipe, PROMPTS, replace(settings, radius=3), tmp_path / "two", cpu=True)
 
 
+def test_a_run_begins_anew_when_told_to(tmp_path: Path) -> None:
+    settings, studio = replace(SETTINGS, steps=1), JointStudio("flux")
+    distill(studio.pipe, PROMPTS, settings, tmp_path, cpu=True)
+    other = replace(settings, guidance=3.0)
+    for changed in (other, replace(settings, radius=3)):
+        with pytest.raises(ValueError, match=r"expected .*a folder of its own"):
+            distill(JointStudio("flux").pipe, PROMPTS, changed, tmp_path, cpu=True)
+    done = distill(JointStudio("flux").pipe, PROMPTS, other, tmp_path, cpu=True, resume=False)
+    assert (done.steps, done.now) == (1, 1) and len(losses(tmp_path)) == 1
+
+
 def test_recomputed_blocks_have_the_same_gradients(tmp_path: Path) -> None:
     found = []
     for again in (False, True):
@@ -147,8 +158,32 @@ def test_the_chosen_blocks_are_those_of_the_script() -> None:
     qwen = JointStudio("qwen").pipe
     with pytest.raises(ValueError, match="expected less, and a FLUX model"):
         Student(qwen, qwen.transformer, SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["flux", "sd3", "qwen"])
+def test_what_cannot_be_taught_is_said_before_pictures_are_drawn(name: str, tmp_path: Path) -> None:
+    pipe = JointStudio(name).pipe
     with pytest.raises(ValueError, match="prompts: none came"):
-        distill(pipe, [], SETTINGS, Path("nowhere"), cpu=True)
+        distill(pipe, [], SETTINGS, tmp_path, cpu=True)
+    if name != "flux":
+        with pytest.raises(ValueError, match=f"pipe: came a {type(pipe).__name__}; expected a FL"):
+            distill(pipe, PROMPTS, SETTINGS, tmp_path, cpu=True)
+        return
+    for settings, said in (
+        (replace(SETTINGS, every=5), "every: came 5"),
+        (replace(SETTINGS, size=(30, 32)), "size: came 30 x 32; expected multiples of 8 pixels"),
+        (replace(SETTINGS, pooled=3), "multiples of 12 pixels, the side of a cell"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            distill(pipe, PROMPTS, settings, tmp_path, cpu=True)
+    assert not list(tmp_path.rglob("*.safetensors"))
+    for wrong, said in (
+        ({"radius": -1.0}, "radius: came -1.0"),
+        ({"pooled": 1}, "pooled: came 1"),
+        ({"warmup_steps": 0}, "warmup_steps: came 0; expected 1 or more"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            replace(SETTINGS, **wrong)  # type: ignore[arg-type]
 
 
 def test_a_low_rank_change_begins_at_nothing_and_ends_in_the_weight() -> None:

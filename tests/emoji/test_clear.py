@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from diffusers import FluxPipeline
 from typer.testing import CliRunner
@@ -14,6 +16,7 @@ from attention_studio.distill import Distillation
 from attention_studio.emoji.train.autoencoder import build_autoencoder
 from attention_studio.emoji.train.clear import captions, train_clear
 from attention_studio.emoji.train.emoji_flux import build_emoji_flux
+from attention_studio.emoji.train.run import EMBEDDED
 from attention_studio.emoji.train.save import save_pipeline
 from attention_studio.emoji.train.tokenizer import MAX_TOKENS
 from attention_studio.processors import LocalWindow
@@ -59,8 +62,56 @@ def test_a_pipeline_comes_out_that_is_drawn_with_windows(tmp_path: Path) -> None
     assert bool(image.isfinite().all())
 
 
-def test_the_command_says_what_it_needs() -> None:
-    found = CliRunner().invoke(app, ["train", "clear"])
-    assert found.exit_code != 0 and "clear needs --start" in str(found.output) + str(
-        found.exception
+def said(*args: object) -> str:
+    found = CliRunner().invoke(app, ["train", *map(str, args)])
+    assert found.exit_code == 2
+    return " ".join((str(found.output) + str(found.stderr)).split())
+
+
+def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
+    assert "clear needs --start" in said("clear")
+    assert "nouns: got unicorn" in said("clear", "--start", tmp_path, "--nouns", "cat,unicorn")
+    assert "needs 2 or more" in said("clear", "--start", tmp_path, "--nouns", "cat")
+    sd = EMBEDDED / "emoji-sd"
+    assert "holds a StableDiffusionPipeline; expected a FLUX" in said(
+        *("clear", "--start", sd, "--out", tmp_path, "--smoke")
     )
+
+
+@pytest.mark.parametrize(
+    ("args", "whose"),
+    [
+        (("clear", "--minutes", "1"), "--minutes is for emoji-sd and emoji-flux and judge; clear"),
+        (("clear", "--phase", "simple"), "--phase is for emoji-sd and emoji-flux; clear came"),
+        (("clear", "--repainter", "x"), "--repainter is for judge; clear came"),
+        (("judge", "--nouns", "all"), "--nouns is for emoji-sd and emoji-flux and clear; judge"),
+        (("judge", "--fresh-autoencoder"), "--fresh-autoencoder is for emoji-sd and emoji-flux"),
+        (("judge", "--rank", "4"), "--rank is for clear; judge came"),
+        (("emoji-sd", "--repainter", "x"), "--repainter is for judge; emoji-sd came"),
+        (("emoji-flux", "--steps", "4"), "--steps is for clear; emoji-flux came"),
+    ],
+)
+def test_an_option_of_another_model_is_refused(args: tuple[str, ...], whose: str) -> None:
+    assert whose in said(*args)
+
+
+def test_the_command_goes_on_or_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        "attention_studio.emoji.train.clear.train_clear",
+        lambda *args, **options: told.append({"args": args, **options}) or tmp_path,
+    )
+    lines = tmp_path / "prompts.txt"
+    lines.write_text("a cat\n\n a dog \na frog\n", encoding="utf-8")
+    for more in ((), ("--no-resume", "--threads", "1", "--seed", "5", "--prompts", str(lines))):
+        found = CliRunner().invoke(
+            app, ["train", "clear", "--start", str(tmp_path), "--smoke", *more]
+        )
+        assert found.exit_code == 0, found.output
+    first, second = told
+    assert (first["resume"], first["threads"]) == (True, None)
+    assert (second["resume"], second["threads"]) == (False, 1)
+    assert second["args"][2] == ("a cat", "a dog")
+    assert second["args"][3] == Distillation(steps=3, seed=5)

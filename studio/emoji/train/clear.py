@@ -16,7 +16,9 @@ import torch
 
 from ...distill import Distillation, distill
 from ...pipelines.load import load
+from ...processors.families import family_of
 from ..sample import sample_plan
+from .pictures import check_nouns
 from .save import save_pipeline
 
 __all__ = ["captions", "train_clear"]
@@ -25,7 +27,8 @@ _UNPROMPTED = 0.1  # of the pictures, where the empty prompt guides
 
 
 def captions(count: int, seed: int, nouns: Sequence[str]) -> tuple[str, ...]:
-    """Of scenes that training may see."""
+    """Of scenes that training may see; ValueError for nouns that it does not know."""
+    check_nouns(nouns)
     rng = np.random.default_rng(seed)
     return tuple(sample_plan(rng, nouns=nouns).caption for _ in range(count))
 
@@ -38,19 +41,26 @@ def train_clear(
     *,
     device: str = "cpu",
     threads: int | None = None,
+    resume: bool = True,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Path:
     """Distils the pipeline in `start` and returns the folder of the one that came out.
 
     That is `out / "<name>-clear"`, a stock pipeline to be run with `local_window` of the same
     radius; beside it `out / "checkpoints" / "<name>-clear"` has pictures, losses and samples.
+    resume: False = begin anew, whatever that folder holds.
+
+    ValueError for a model that is no FLUX.
     """
+    from accelerate import PartialState
+
     if threads is not None:
         torch.set_num_threads(threads)
     pipe: Any = load(start, device=device)
-    length = getattr(getattr(pipe, "tokenizer_2", None), "model_max_length", 512)
-    settings = replace(settings, max_sequence_length=min(512, length))
-    if not getattr(pipe.transformer.config, "guidance_embeds", True):
+    if family_of(pipe).name != "flux":
+        raise ValueError(f"start: {start} holds a {type(pipe).__name__}; expected a FLUX pipeline")
+    settings = replace(settings, max_sequence_length=min(512, pipe.tokenizer_2.model_max_length))
+    if not pipe.transformer.config.guidance_embeds:
         settings = replace(settings, unprompted=_UNPROMPTED)
     name = f"{start.resolve().name}-clear"
     work, folder = out / "checkpoints" / name, out / name
@@ -59,8 +69,12 @@ def train_clear(
         shown=prompts[:4],
         progress=progress,
         cpu=device == "cpu",
+        resume=resume,
     )
-    save_pipeline(pipe.to("cpu"), folder)
-    facts = {"steps": done.steps, "loss": done.loss, "radius": settings.radius}
-    (folder / "clear.json").write_text(json.dumps(facts, indent=2) + "\n")
+    processes = PartialState()
+    if processes.is_main_process:
+        save_pipeline(pipe.to("cpu"), folder)
+        facts = {"steps": done.steps, "loss": done.loss, "radius": settings.radius}
+        (folder / "clear.json").write_text(json.dumps(facts, indent=2) + "\n")
+    processes.wait_for_everyone()
     return folder
