@@ -94,7 +94,10 @@ def condition_plainly(pipe: Any, prompts: Sequence[str], size: Grid) -> Conditio
 
 @contextmanager
 def looking(pipe: Any) -> Iterator[None]:
-    """A UNet's scheduler steps aside: DDIM's scale is that of the formula, whatever it was."""
+    """A UNet's scheduler steps aside: DDIM's scale is that of the formula, whatever it was.
+
+    ValueError for a family whose pictures are not read.
+    """
     family, scheduler = family_of(pipe), pipe.scheduler
     if family.name == "qwen":
         raise ValueError(

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from ..ground import GROUND, GroundJob, is_ground
-from ..ground.settings import MOST_CHARACTERS, MOST_SEED
+from ..ground.settings import MOST_CHARACTERS
 from ..jobs import Job
 from ..picture_file import open_picture
 from .asking import adopt, ask
 from .desk import Desk
+from .draft import MOST_SEED
 from .ground_draft import MODES, GroundDraft, example_picture
 from .job_panel import job_panel
 from .literal import literal

@@ -35,6 +35,7 @@ def run_fields(desk: Desk, keys: Mapping[str, str]) -> None:
 
 
 def steps_field(place: Any, key: str) -> None:
+    """Denoising steps, in a column or container."""
     place.number_input("Steps", 1, MOST_STEPS, key=key, **KEPT)
 
 

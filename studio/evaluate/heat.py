@@ -20,17 +20,20 @@ _VIRIDIS = np.array(
     np.float32,
 )  # fmt: skip
 _PART = 0.62  # of the colour; the rest is the picture in grey
-_CELL_PX = 256
+_CELL_PX, _MOST_PX = 256, 1024
 
 
 def overlay(
     picture: Image.Image, heat: NDArray[np.float32], mask: NDArray[np.bool_] | None = None
 ) -> Image.Image:
-    """A map `[h, w]` over a picture, 256 px wide; lowest value dark, highest bright.
+    """A map `[h, w]` over a picture; lowest value dark, highest bright.
+
+    It is 256 px wide, or 1024 px high where a picture is more than four times as high as wide.
 
     mask: bool, of the picture's size; its rim is drawn in white.
     """
-    size = (_CELL_PX, round(_CELL_PX * picture.height / picture.width))
+    scale = min(_CELL_PX / picture.width, _MOST_PX / picture.height)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     spread = float(heat.max() - heat.min())
     level = (heat - heat.min()) / spread if spread > 0 else np.zeros_like(heat)
     smooth = Image.fromarray(level.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)

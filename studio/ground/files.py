@@ -87,8 +87,9 @@ def _overlay(found: Grounding, picture: Image.Image) -> Image.Image:
     scale = shown.width / picture.width, shown.height / picture.height
     draw = ImageDraw.Draw(shown)
     left, top, right, bottom = found.box_px
-    corners = (left * scale[0], top * scale[1], right * scale[0] - 1, bottom * scale[1] - 1)
-    draw.rectangle(corners, outline=(255, 255, 255))
+    first = left * scale[0], top * scale[1]
+    last = max(right * scale[0] - 1, first[0]), max(bottom * scale[1] - 1, first[1])
+    draw.rectangle((first, last), outline=(255, 255, 255))
     x, y = ((at + 0.5) * part for at, part in zip(found.point_px, scale, strict=True))
     dot = (x - _POINT_PX, y - _POINT_PX, x + _POINT_PX, y + _POINT_PX)
     draw.ellipse(dot, fill=(255, 255, 255), outline=(0, 0, 0))

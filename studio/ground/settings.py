@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["MAGNETS", "MOST_CHARACTERS", "MOST_SEED", "GroundSettings"]
 
 MAGNETS = ("with", "to", "pink")  # as the paper's project page shows them
-MOST_CHARACTERS, MOST_SEED = 500, 2**31 - 1
+MOST_CHARACTERS = 500
+MOST_SEED = 2**62 - 1  # that of recipes
 
 
 @dataclass(frozen=True)

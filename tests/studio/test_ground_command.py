@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import Result
 
 from attention_studio import Session
 from attention_studio.cli.ground import ground
-from attention_studio.ground import GroundJob, GroundSettings, is_ground
+from attention_studio.ground import GroundJob, GroundSettings, is_ground, save_grounding
 from attention_studio.processors.grounding import GroundRules
 from attention_studio.processors.grounding.region import CUT
 
@@ -120,6 +121,28 @@ def test_bad_input_is_one_sentence(
     assert message in found.stderr
     assert found.stderr.count("\n") == 1
     assert not found.stdout
+
+
+@pytest.mark.parametrize("size", [(2000, 3), (6, 900), (1, 1)])
+def test_pictures_of_any_shape(run: Command, tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / "long.png"
+    Image.effect_noise(size, 90).save(path)
+    found = run(path, "a cat", "--json", "--quiet")
+    assert found.exit_code == 0, found.output
+    files = json.loads(found.stdout)["ground"]["files"]
+    assert Image.open(files["mask"]).size == size
+    width, height = Image.open(files["overlay"]).size
+    assert 1 <= width <= 256
+    assert 1 <= height <= 1024
+
+
+def test_a_box_smaller_than_a_pixel_of_the_overlay_is_drawn(
+    session: Session, tmp_path: Path
+) -> None:
+    session.warm()
+    picture = Image.effect_noise((1200, 400), 90)
+    found = GroundSettings().ground(session.pipe, picture, "a cat")
+    save_grounding(replace(found, box_px=(5, 5, 6, 6)), picture, tmp_path, "small", {})
 
 
 def test_bad_words_are_told_before_the_model_is_loaded(
