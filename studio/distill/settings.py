@@ -24,7 +24,8 @@ class Distillation:
     attention: β, weight of the distance between the attentions of chosen blocks.
     every:     blocks with one stream whose number, counted over all blocks, it divides are chosen.
     steps:     of the optimizer; `batch` pictures each, on each process, `accumulate` times.
-    size:      (height, width) of the teacher's pictures in pixels; None = the model's own.
+    size:      (height, width) of the teacher's pictures in pixels; None = the pipeline's default,
+               that of FLUX.1 whatever a model was trained at.
     drawn_in:  denoising steps of the teacher's pictures, at `guidance` (distilled models read it,
                others are guided by the empty prompt).
     told:      guidance that a distilled model reads while it is trained.

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import torch
 from diffusers import FluxPipeline
+from safetensors import safe_open
 from typer.testing import CliRunner
 
 from attention_studio.cli.app import app
 from attention_studio.distill import Distillation
 from attention_studio.emoji.train.autoencoder import build_autoencoder
+from attention_studio.emoji.train.card import Card, read_card, write_card
 from attention_studio.emoji.train.clear import captions, train_clear
 from attention_studio.emoji.train.emoji_flux import build_emoji_flux
 from attention_studio.emoji.train.run import EMBEDDED
@@ -32,10 +34,17 @@ def test_a_pipeline_comes_out_that_is_drawn_with_windows(tmp_path: Path) -> None
     torch.manual_seed(0)
     start = tmp_path / "emoji-flux"
     save_pipeline(build_emoji_flux(build_autoencoder(64)), start)
-    settings = Distillation(radius=3, steps=1, batch=1, drawn_in=1, size=(64, 64))
+    known = Card("emoji-flux", "1", 64, ("cat",), "scenes", 1, 1, 1.0, "none", 0)
+    write_card(known, start)
+    settings = Distillation(radius=3, steps=1, batch=1, drawn_in=1)
     folder = train_clear(start, tmp_path, ["a cat on grass"], settings)
     assert folder == tmp_path / "emoji-flux-clear"
     assert json.loads((folder / "clear.json").read_text())["radius"] == 3
+    card = read_card(folder)
+    assert (card.name, card.image_size, card.nouns) == ("emoji-flux-clear", 64, ("cat",))
+    picture = tmp_path / "checkpoints" / folder.name / "pictures" / "000000.safetensors"
+    with safe_open(picture, "pt") as file:
+        assert json.loads(file.metadata()["made"])["size"] == [64, 64], "the size it was trained at"
     before, after = (
         FluxPipeline.from_pretrained(f, local_files_only=True) for f in (start, folder)
     )

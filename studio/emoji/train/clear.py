@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from ...distill import Distillation, distill
+from ...models import describe
 from ...pipelines.load import load
 from ...processors.families import family_of
 from ..sample import sample_plan
+from .card import read_card, write_card
 from .pictures import check_nouns
 from .save import save_pipeline
 
@@ -59,6 +61,9 @@ def train_clear(
     pipe: Any = load(start, device=device)
     if family_of(pipe).name != "flux":
         raise ValueError(f"start: {start} holds a {type(pipe).__name__}; expected a FLUX pipeline")
+    side = describe(start).image_size
+    if settings.size is None and side is not None:  # the pipeline only knows FLUX.1's
+        settings = replace(settings, size=(side, side))
     settings = replace(settings, max_sequence_length=min(512, pipe.tokenizer_2.model_max_length))
     if not pipe.transformer.config.guidance_embeds:
         settings = replace(settings, unprompted=_UNPROMPTED)
@@ -76,5 +81,9 @@ def train_clear(
         save_pipeline(pipe.to("cpu"), folder)
         facts = {"steps": done.steps, "loss": done.loss, "radius": settings.radius}
         (folder / "clear.json").write_text(json.dumps(facts, indent=2) + "\n")
+        if (start / "card.json").is_file():  # without it nobody knows its size and its nouns
+            card = read_card(start)
+            data = f"{card.data}, then with windows of radius {settings.radius:g} on its own"
+            write_card(replace(card, name=name, data=data, figures={}), folder)
     processes.wait_for_everyone()
     return folder
