@@ -81,7 +81,8 @@ def draw_finer(
 def redraw(pipe: Any, image: Image, step: Finer, asked: dict[str, Any]) -> Image:
     """One step up of a picture; asked: how the pipeline is called, but for picture and size.
 
-    ValueError for a size of other proportions, or one that is no multiple of the model's tokens.
+    ValueError for a size of other proportions, or one that is no multiple of the model's tokens,
+    and for a strength that leaves no step.
     """
     from PIL.Image import Resampling
 
@@ -95,6 +96,11 @@ def redraw(pipe: Any, image: Image, step: Finer, asked: dict[str, Any]) -> Image
         raise ValueError(
             f"size: came {height} x {width} for a picture of {before[1]} x {before[0]}; expected "
             "the same proportions"
+        )
+    steps = asked["num_inference_steps"]
+    if int(steps * step.strength) < 1:
+        raise ValueError(
+            f"strength: came {step.strength:g} of {steps} steps, which leaves none; expected more"
         )
     large = image.resize((width, height), Resampling.LANCZOS)
     over = _image_to_image(pipe)

@@ -116,7 +116,8 @@ def draw_together(pipe: Any, recipes: Sequence[Recipe], watch: Watch) -> tuple[D
     """As `draw`, but each call of the pipeline makes a picture for every recipe.
 
     Calls of another shape round differently, so a picture depends, by less than a grey level
-    nearly everywhere, on how many are drawn with it; never on which ones.
+    nearly everywhere, on how many are drawn with it; never on which ones. With steps up each is
+    drawn by itself.
 
     recipes: they differ in their seeds only or, where there are no controls, also in the words of
              their prompts; ValueError for others.

@@ -9,6 +9,7 @@ import torch
 from .finer_spec import finer_sizes
 from .pipelines.coarse_to_fine import Finer, redraw
 from .processors import LocalWindow
+from .processors.families.positions import stretch
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -18,13 +19,16 @@ __all__ = ["check_finer", "draw_over"]
 
 
 def check_finer(pipe: Any, recipe: Recipe) -> None:
-    """ValueError for windows that the model cannot have, before anything is drawn."""
+    """ValueError for windows and an ntk that the model cannot have, before anything is drawn."""
     windowed = any(step.radius is not None for step in recipe.finer)
     if windowed and getattr(pipe, "transformer", None) is None:
         raise ValueError(
             f"finer: a radius came for {type(pipe).__name__}, which has no windows; expected none, "
             "or a model of the family of FLUX, Stable Diffusion 3 or Qwen-Image"
         )
+    for step in recipe.finer:
+        if step.ntk != 1:
+            stretch(pipe.transformer, step.ntk)()  # and back again
 
 
 def draw_over(pipe: Any, recipe: Recipe, prompt: str, image: Image, seed: int, watch: Any) -> Image:

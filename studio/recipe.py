@@ -36,8 +36,6 @@ ALGORITHM_VERSION = 1
 
 MAX_TEXT = 32_000  # characters of all prompts: what a picture carries must stay readable
 
-MAX_FINER = 16_384  # pixels a side
-
 Side = Annotated[int, Field(ge=32, le=2048)]
 Prompt = Annotated[str, StringConstraints(max_length=20_000)]
 
@@ -115,9 +113,13 @@ class Recipe(Spec):
                 )
         if self.finer and self.is_edit:
             raise ValueError("finer: came with an edit; expected prompts without a source")
-        largest = max((max(s) for s in finer_sizes(self.size or (0, 0), self.finer)), default=0)
-        if largest > MAX_FINER:
-            raise ValueError(f"finer: ends at {largest} pixels; expected {MAX_FINER} at most")
+        finer_sizes(self.size or (0, 0), self.finer)  # which knows the largest
+        for step in self.finer:
+            if int(self.steps * step.strength) < 1:
+                raise ValueError(
+                    f"finer: strength {step.strength:g} of {self.steps} steps leaves none to draw "
+                    "over with; expected more"
+                )
         return self
 
     def _texts(self) -> Iterator[str]:

@@ -147,7 +147,7 @@ class Session:
             plain = plain and bool(recipe.controls)
             calls = 1 if recipe.is_edit else len(recipe.prompts)
             extra = (len(recipe.prompts) - recipe.is_edit) if plain else 0
-            total = (recipe.steps + finer_steps(recipe.steps, recipe.finer)) * (calls + extra)
+            total = _steps(recipe) * (calls + extra)
             watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
             start = perf_counter()
             drawing = draw(pipe, recipe, watch)
@@ -180,8 +180,8 @@ class Session:
             recipes = [about.with_size(recipe) for recipe in recipes]
             self._check_memory(recipes[0], about, count)
             calls = 1 if recipes[0].is_edit else len(recipes[0].prompts)
-            steps = recipes[0].steps
-            watch = Watch(steps * calls, steps, progress, cancel)
+            each = count if recipes[0].finer else 1  # `draw_together` then draws them singly
+            watch = Watch(_steps(recipes[0]) * calls * each, recipes[0].steps, progress, cancel)
             start = perf_counter()
             drawings = draw_together(self._pipe, recipes, watch)
             spent = perf_counter() - start
@@ -225,6 +225,11 @@ class Session:
                 f"memory: this run needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are "
                 "free; choose a smaller size or fewer prompts in one edit"
             )
+
+
+def _steps(recipe: Recipe) -> int:
+    """Of one call of the pipeline and what its picture is drawn over with."""
+    return recipe.steps + finer_steps(recipe.steps, recipe.finer)
 
 
 _CHOOSE: tuple[Callable[[str], Any], ...] = (choose_device, choose_dtype)

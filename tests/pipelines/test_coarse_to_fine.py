@@ -99,5 +99,11 @@ def test_what_does_not_fit_is_one_sentence() -> None:
                 steps=1,
                 max_sequence_length=LENGTH,
             )
+    with pytest.raises(ValueError, match=r"strength: came 0\.04 of 20 steps, which leaves none"):
+        draw_finer(
+            *(studio.pipe, "a cat", (32, 32), [Finer((64, 64), 0.04)]),
+            steps=1,
+            max_sequence_length=LENGTH,
+        )
     with pytest.raises(ValueError, match="strength: came 0"):
         Finer((64, 64), 0)

@@ -32,7 +32,11 @@ def test_a_picture_is_enlarged_and_drawn_over(session: Session, tiny_sd: Path) -
     assert [image.size for image in small.images] == [(32, 32)] * 2
     again = session.run(recipe.model_copy(update={"prompts": (CAT,)}))
     assert np.array_equal(np.asarray(again.images[0]), np.asarray(found.images[0]))
-    (first, second) = session.run_together([recipe, recipe.model_copy(update={"seed": 3})])
+    told.clear()
+    (first, second) = session.run_together(
+        [recipe, recipe.model_copy(update={"seed": 3})], progress=lambda *at: told.append(at)
+    )
+    assert told[-1] == (20, 20)
     assert np.array_equal(np.asarray(first.images[1]), np.asarray(found.images[1]))
     assert second.images[0].size == (96, 96)
 
@@ -66,6 +70,14 @@ def test_what_makes_no_sense_is_one_sentence(session: Session, tiny_sd: Path) ->
         Recipe(prompts=(CAT, DOG), controls=("p2p",), finer=({},))  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="finer: ends at 131072 pixels"):
         Recipe(prompts=(CAT,), size=(2048, 512), finer=({"factor": 4},) * 3)  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match="ntk: came 10 without windows"):
+        Recipe(prompts=(CAT,), finer=({"ntk": 10},))  # type: ignore[arg-type]
+    with pytest.raises(ValidationError, match=r"finer: strength 0\.1 of 2 steps leaves none"):
+        Recipe(prompts=(CAT,), steps=2, finer=({"strength": 0.1},))  # type: ignore[arg-type]
+    own = Recipe(model=str(tiny_sd), prompts=(CAT,), finer=({"factor": 4},) * 4)  # type: ignore[arg-type]
+    assert finer_sizes((32, 32), own.finer)[-1] == (8192, 8192)
+    with pytest.raises(ValueError, match="finer: ends at 32768 pixels"):
+        finer_sizes((128, 128), own.finer)
     windows = Recipe(model=str(tiny_sd), prompts=(CAT,), finer=({"radius": 8},))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="finer: a radius came for StableDiffusionPipeline"):
         session.run(windows)
