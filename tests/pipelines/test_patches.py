@@ -9,9 +9,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from attention_studio.emoji.train.autoencoder import build_autoencoder
+from attention_studio.emoji.train.emoji_flux import build_emoji_flux
+from attention_studio.emoji.train.save import save_pipeline
+from attention_studio.emoji.train.tokenizer import MAX_TOKENS
+from attention_studio.pipelines.load import load
 from attention_studio.pipelines.patches import shared_rows
 from attention_studio.processors import LocalWindow
 from attention_studio.processors.attach import attach
@@ -21,21 +29,25 @@ from ..processors.joint_pipelines import JointStudio
 from .patch_worker import CASES
 
 
+def launch(root: Path, *program: object) -> None:
+    """In two processes, from the checkout."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, *map(str, program)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout.decode()[-4000:]
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """What two processes drew."""
     out = tmp_path_factory.mktemp("patches")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    done = subprocess.run(
-        [*command, "-m", "tests.pipelines.patch_worker", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=root,
-        env=environment,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stdout.decode()[-4000:]
+    launch(root, "-m", "tests.pipelines.patch_worker", out)
     return out
 
 
@@ -51,6 +63,27 @@ def test_two_processes_draw_what_one_draws(drawn: Path, name: str) -> None:
         assert (picture - expected).abs().max() <= 1e-4
     if window.radius < 8:
         assert (expected - stock).abs().max() > 1e-2, "windows must matter"
+
+
+def test_the_example_draws_what_one_process_draws(tmp_path: Path, root: Path) -> None:
+    torch.manual_seed(0)
+    folder, out = tmp_path / "emoji-flux", tmp_path / "patches.png"
+    save_pipeline(build_emoji_flux(build_autoencoder(64)), folder)
+    options = {"--model": folder, "--prompt": "a cat", "--radius": 3, "--side": 64, "--steps": 2}
+    example = root / "examples" / "patches.py"
+    launch(root, example, "--out", out, *(word for pair in options.items() for word in pair))
+    pipe: Any = load(folder)
+    with attach(pipe, [LocalWindow(3)]):
+        (expected,) = pipe(
+            "a cat",
+            height=64,
+            width=64,
+            num_inference_steps=2,
+            max_sequence_length=MAX_TOKENS,
+            generator=torch.Generator().manual_seed(0),
+        ).images
+    apart = np.abs(np.asarray(Image.open(out), int) - np.asarray(expected, int))
+    assert apart.max() <= 1, "rounded to bytes"
 
 
 def test_each_holds_half_of_the_image_tokens(drawn: Path) -> None:
