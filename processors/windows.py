@@ -34,21 +34,20 @@ class Windows:
     def of(cls, call: Call, controls: Sequence[Control]) -> Windows:
         """Without any disc where no control has one, or where something else limits as well."""
         none = cls(call, (None,) * call.shape[0])
+        masks = [(c.rows, mask) for c in controls if (mask := c.mask(call)) is not None]
+        if not masks or not _fits(call):  # most calls: no bias is asked for
+            return none
+        if any((bias := c.bias(call)) is not None and bias.labels is not None for c in controls):
+            return none
         radii = list(none.radii)
-        for control in controls:
-            bias, mask = control.bias(call), control.mask(call)
-            if bias is not None and bias.labels is not None:
-                return none
-            if mask is None:
-                continue
+        for rows, mask in masks:
             found = _radius(mask)
             if found is None:
                 return none
-            for row in call.batch.select(control.rows):
+            for row in call.batch.select(rows):
                 known = radii[row]
                 radii[row] = found if known is None else min(found, known)
-        fits = _fits(call) and (call.bias is None or call.bias.shape[2] == 1)
-        return cls(call, tuple(radii)) if fits else none
+        return cls(call, tuple(radii))
 
     @property
     def any(self) -> bool:
@@ -144,8 +143,13 @@ def _radius(mask: Mask) -> float | None:
 
 
 def _fits(call: Call) -> bool:
-    """Whether the tokens are text, one image and pooled keys, which queries do not have."""
+    """Whether the tokens are text, one image and pooled keys, which queries do not have.
+
+    And whether the model's own bias is the same for every query.
+    """
     queries, keys = call.queries, call.keys
+    if call.bias is not None and call.bias.shape[2] != 1:
+        return False
     if keys.reference is not None or queries.reference is not None or queries.grid is None:
         return False
     same = (queries.image, queries.text) == (keys.image, keys.text)
