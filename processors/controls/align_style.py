@@ -24,6 +24,7 @@ from ..interval import Interval
 from ..sight import Reference, Sight, Sights
 from .blocks import within
 from .places import Kept
+from .subjects import numbered
 
 __all__ = ["AlignStyle"]
 
@@ -40,6 +41,7 @@ class AlignStyle(Control):
     scale:     factor of its keys; the authors: 0.5 for very famous pictures.
     bonus:     nats for its keys; the authors: log 2 for the style of a real picture.
     during, blocks: the part of the denoising, and of a transformer's blocks.
+    prompts:   numbers of the prompts that take it; None = every other one. ours.
     kept:      made by bind.
     """
 
@@ -50,6 +52,7 @@ class AlignStyle(Control):
     bonus: float = 0.0
     during: Interval = Interval()
     blocks: Interval = Interval()
+    prompts: tuple[int, ...] | None = field(default=None, kw_only=True)
     rows: Rows = field(default=Rows.ALL, kw_only=True)
     kept: Kept | None = None
 
@@ -58,7 +61,8 @@ class AlignStyle(Control):
             raise ValueError(
                 f"reference: came prompt {self.reference}; the run has 0 to {prompts.count - 1}"
             )
-        idle = prompts.count == 1 or not (self.statistics or self.share)
+        takers = numbered("prompts", self.prompts, prompts) - {self.reference}
+        idle = not takers or not (self.statistics or self.share)
         return None if idle else replace(self, kept=Kept())
 
     def acts(self, site: Site, step: Step) -> bool:
@@ -99,14 +103,16 @@ class AlignStyle(Control):
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""
-        return (f"align_style gave every picture the style of prompt {self.reference}",)
+        whom = "every picture" if self.prompts is None else f"prompts {list(self.prompts)}"
+        return (f"align_style gave {whom} the style of prompt {self.reference}",)
 
     def _rows(self, call: Call) -> list[tuple[int, int]]:
         """(row, the reference's row) of every other prompt."""
         return [
             (row, call.batch.beside(row, self.reference))
             for row in call.batch.select(self.rows)
-            if call.batch.rows[row].prompt != self.reference
+            if (prompt := call.batch.rows[row].prompt) != self.reference
+            and (self.prompts is None or prompt in self.prompts)
         ]
 
     def _places(self, call: Call) -> Tensor | None:

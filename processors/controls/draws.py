@@ -33,15 +33,19 @@ def drawn_from(
     *,
     seed: int,
     probability: float,
+    readers: Sequence[int] | None = None,
 ) -> dict[int, Sight]:
     """What each row sees of other prompts' pictures: a random part of some of their keys.
 
     keys_of: from (prompt, image) to positions [K] among the image tokens.
     probability: that a key is taken, drawn anew for each step, row and prompt.
+    readers: prompts whose rows see anything; None = all.
     """
     found = {}
     for i in call.batch.select(rows):
         own = call.batch.rows[i]
+        if readers is not None and own.prompt not in readers:
+            continue
         references = []
         for prompt in prompts:
             if prompt == own.prompt:

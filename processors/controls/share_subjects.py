@@ -29,7 +29,7 @@ from .draws import drawn_from
 from .gates import found_in
 from .places import Kept, looked_at
 from .regions import Region
-from .subjects import held
+from .subjects import held, numbered
 
 __all__ = ["ShareSubjects"]
 
@@ -45,6 +45,7 @@ class ShareSubjects(Control):
     during:  the part of the denoising; with words it begins once there are maps.
     blocks:  in a transformer, the part of its blocks; ours.
     seed:    of the draws.
+    prompts: numbers of the prompts that look at anchors; None = all. ours.
     """
 
     words: tuple[str, ...] = ()
@@ -54,6 +55,7 @@ class ShareSubjects(Control):
     during: Interval = Interval()
     blocks: Interval = Interval(0.5, 1.0)
     seed: int = 0
+    prompts: tuple[int, ...] | None = field(default=None, kw_only=True)
     rows: Rows = field(default=Rows.ALL, kw_only=True)
     found: tuple[Word, ...] = ()
     count: int = 0
@@ -70,12 +72,9 @@ class ShareSubjects(Control):
             )
         if not self.where and not self.words:
             raise ValueError("words: came none; expected words of the subject, or `where`")
-        wrong = [a for a in self.anchors if not 0 <= a < prompts.count]
-        if wrong:
-            raise ValueError(
-                f"anchors: came prompt {wrong[0]}; the run has 0 to {prompts.count - 1}"
-            )
-        if prompts.count == 1 or not self.anchors or self.dropout == 1:
+        numbered("anchors", self.anchors, prompts)
+        readers = numbered("prompts", self.prompts, prompts)
+        if prompts.count == 1 or not readers or not self.anchors or self.dropout == 1:
             return None
         words: list[Word] = []
         for word in () if self.where else self.words:
@@ -125,14 +124,16 @@ class ShareSubjects(Control):
                 held_by,
                 seed=self.seed,
                 probability=1 - self.dropout,
+                readers=self.prompts,
             )
 
         return self.kept.sights(call, call.step.call, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""
+        count = self.count if self.prompts is None else len(self.prompts)
         return (
-            f"share_subjects let {self.count} pictures look at the subject of "
+            f"share_subjects let {count} pictures look at the subject of "
             f"{len(self.anchors)} of them",
         )
 

@@ -24,6 +24,7 @@ from ..sight import Sight, Sights
 from .blocks import decoding
 from .draws import drawn, drawn_from
 from .places import Kept
+from .subjects import numbered
 
 __all__ = ["ShareTokens"]
 
@@ -36,6 +37,8 @@ class ShareTokens(Control):
     early, late, turn: probabilities of the gate, and the part of the run after which the second
              holds; the code's 0.7 and 0.9, at step 20 of 50.
     sources: numbers of the prompts whose tokens are shared; None = all.
+    prompts: numbers of the prompts that look at them; None = all. ours, for pictures that shall
+             come out as by themselves.
     during:  the part of the denoising; the first step is always left alone.
     blocks:  in a transformer, the part of its blocks; ours.
     seed:    of the draws.
@@ -49,6 +52,7 @@ class ShareTokens(Control):
     during: Interval = Interval()
     blocks: Interval = Interval(0.5, 1.0)
     seed: int = 0
+    prompts: tuple[int, ...] | None = field(default=None, kw_only=True)
     rows: Rows = field(default=Rows.ALL, kw_only=True)
     count: int = 0
     kept: Kept | None = None
@@ -57,12 +61,9 @@ class ShareTokens(Control):
         for name in ("keep", "early", "late", "turn"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name}: came {getattr(self, name)}; expected [0, 1]")
-        wrong = [p for p in self.sources or () if not 0 <= p < prompts.count]
-        if wrong:
-            raise ValueError(
-                f"sources: came prompt {wrong[0]}; the run has 0 to {prompts.count - 1}"
-            )
-        if prompts.count == 1 or self.keep == 0 or self.early == self.late == 0:
+        numbered("sources", self.sources, prompts)
+        readers = numbered("prompts", self.prompts, prompts)
+        if prompts.count == 1 or not readers or self.keep == 0 or self.early == self.late == 0:
             return None
         return replace(self, count=prompts.count, kept=Kept())
 
@@ -92,10 +93,13 @@ class ShareTokens(Control):
                 lambda prompt, image: every,
                 seed=self.seed,
                 probability=self.keep,
+                readers=self.prompts,
             )
 
         return self.kept.sights(call, call.step.call, made)
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""
-        return (f"share_tokens let {self.count} pictures look at {self.keep:.0%} of each other",)
+        count = self.count if self.prompts is None else len(self.prompts)
+        of = "each other" if self.prompts is None else "the others"
+        return (f"share_tokens let {count} pictures look at {self.keep:.0%} of {of}",)

@@ -19,7 +19,7 @@ from ..control import Prompts
 from .gates import found_in
 from .regions import Region, check_region, covered
 
-__all__ = ["Overlap", "Subject", "check_subjects", "held", "label_map", "scenes", "seat"]
+__all__ = ["Overlap", "Subject", "check_subjects", "held", "label_map", "numbered", "scenes", "seat"]
 
 Overlap: TypeAlias = Literal["small-front", "first-front", "drop", "official"]
 """Whose a token of several subjects is: the smallest one's (ours), the first one's, nobody's, or,
@@ -94,6 +94,15 @@ def scenes(
             f"prompts: came {list(chosen)} of {prompts.count} prompts, of which "
             f"{sorted(p for p in portraits if p is not None)} are portraits; expected scenes"
         )
+    return chosen
+
+
+def numbered(name: str, given: Sequence[int] | None, prompts: Prompts) -> frozenset[int]:
+    """Numbers of prompts, None = all; ValueError, naming the argument, for one the run lacks."""
+    chosen = frozenset(range(prompts.count) if given is None else given)
+    wrong = sorted(chosen - set(range(prompts.count)))
+    if wrong:
+        raise ValueError(f"{name}: came prompt {wrong[0]}; the run has 0 to {prompts.count - 1}")
     return chosen
 
 

@@ -145,6 +145,20 @@ def test_places_are_found_without_a_change() -> None:
             finder.place("dog")
 
 
+@pytest.mark.parametrize("name", STUDIOS)
+def test_portraits_that_do_not_look_keep_their_bits(name: str) -> None:
+    studio = STUDIOS[name]()
+    base = studio(TEXTS, num_inference_steps=2)
+    for control in (
+        AlignStyle(prompts=(2,)),
+        ShareTokens(1.0, 1.0, 1.0, sources=(0, 1), prompts=(2,)),
+        ShareSubjects(where=(LEFT,) * 3, prompts=(2,)),
+    ):
+        found = run(studio, control)
+        assert torch.equal(found[:2], base[:2]) and not torch.equal(found[2], base[2])
+        assert torch.equal(run(studio, replace(control, prompts=())), base)  # type: ignore[type-var]
+
+
 def test_shared_tokens_are_those_of_the_anchors_subject() -> None:
     studio = Studio("sd")
     base = studio(TEXTS, num_inference_steps=2)
@@ -210,6 +224,9 @@ def subject(name: str = "cat", where: Any = LEFT, **more: Any) -> Subject:
         (ShareSubjects(("cat",), dropout=-1), "dropout: came -1"),
         (ShareTokens(keep=2.0), "keep: came 2.0"),
         (ShareTokens(sources=(4,)), "sources: came prompt 4"),
+        (ShareTokens(prompts=(3,)), "prompts: came prompt 3; the run has 0 to 2"),
+        (ShareSubjects(where=(LEFT,) * 3, prompts=(-1,)), "prompts: came prompt -1"),
+        (AlignStyle(prompts=(7,)), "prompts: came prompt 7"),
         (FindPlaces(("cat",)), "found: came none"),
     ],
 )
