@@ -46,6 +46,12 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(min=1, help="A quick run: no more than so many of each.")
     ] = None,
+    things: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, max=3, help="edit: things in a scene; repeat for more. Default: 1 and 2 in turn."
+        ),
+    ] = None,
     cross_replace: Annotated[
         float,
         typer.Option(min=0, max=1, help="edit: end of the steps with the source's maps."),
@@ -153,6 +159,7 @@ def evaluate(
                 ),
                 tuning=tuning,
                 begin=begin,
+                things=things or (1, 2),
                 **drawn,
                 **common,
             )

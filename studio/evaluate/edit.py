@@ -89,6 +89,7 @@ def evaluate_edit(
     strengths: Strengths = tint_strengths,
     progress: Progress | None = None,
     begin: float = 0.0,
+    things: Sequence[int] = (1, 2),
 ) -> EditReport:
     """Draw and judge `edits` edits over `nouns`, then weigh the colours of `weighed` prompts.
 
@@ -100,15 +101,16 @@ def evaluate_edit(
     strengths: of a colour over a thing, which the second part compares.
     progress: called with the denoising steps done and those in all.
     begin:    the part of the edits where drawing begins, so that processes can share a folder.
+    things:   how many there are in the scenes that are edited, in turn.
     """
     chosen = settings or Settings()
     first = (EDIT_TUNING_SEEDS if tuning else EDIT_SEEDS) + seed
-    asked = draw_edits(first, nouns, edits)
+    asked = draw_edits(first, nouns, edits, things)
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
     look = judge or the_judge()
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
     facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
-    asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning}
+    asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning, "things": list(things)}
     kept = Kept(folder, facts | how | asked_of)
     watch = Watch(steps * (2 * len(asked) + len(colours)), steps, progress)
     for i in turns(len(asked), begin):
@@ -210,7 +212,7 @@ def _cells(outcome: Outcome, images: Sequence[Image]) -> list[Cell]:
 def _weights(weighing: Weighing, images: Sequence[Image]) -> list[Cell]:
     found = weighing.strengths or ("–",) * len(images)
     return [
-        Cell(image, f"{weighing.asked.colour} × {weight:g}", [f"strength {_number(value)}"])
+        Cell(image, f"{weighing.asked.colour}, {weight:g} times", [f"strength {_number(value)}"])
         for image, weight, value in zip(images, WEIGHTS, found, strict=True)
     ]
 

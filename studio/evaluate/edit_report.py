@@ -96,11 +96,14 @@ class EditReport:
     judge: Mapping[str, object]
 
     def figures(self) -> Iterator[Figures]:
-        """All edits, those whose source shows the thing to change, and each kind."""
+        """All edits, those whose source shows the thing to change, each kind, one thing or more."""
         yield _figures("all", self.outcomes)
         yield _figures("source as asked", [o for o in self.outcomes if o.source_ok])
         for kind in KINDS:
             yield _figures(kind, [o for o in self.outcomes if o.edit.kind == kind])
+        for things in sorted({o.edit.things for o in self.outcomes}):
+            name = "one thing" if things == 1 else f"{things} things"
+            yield _figures(name, [o for o in self.outcomes if o.edit.things == things])
 
     def rho(self) -> Interval95:
         """Mean Spearman correlation of weight and judged strength, over the prompts with one."""

@@ -30,13 +30,15 @@ class Edit:
     """One edit.
 
     source, target: the prompts.
-    thing:          which thing changes, as a place in the order of the prompt.
+    things:         how many there are, in both.
+    thing:          which of them changes, as a place in the order of the prompt.
     before, after:  what it is in each.
     """
 
     kind: str
     source: str
     target: str
+    things: int
     thing: int
     before: Said
     after: Said
@@ -53,14 +55,20 @@ class Weighed:
     latent_seed: int
 
 
-def draw_edits(seed: int, nouns: Sequence[str], count: int) -> tuple[Edit, ...]:
-    """`count` edits, the kinds in turn, each kind's scenes with one and two things in turn.
+def draw_edits(
+    seed: int, nouns: Sequence[str], count: int, things: Sequence[int] = (1, 2)
+) -> tuple[Edit, ...]:
+    """`count` edits, the kinds in turn, and in turn scenes of so many `things` for each kind.
 
     seed: of the whole draw, a range constant of `prompts` plus the run's seed.
     """
     _check(nouns, count, "edits")
+    if not things or not all(1 <= each <= 3 for each in things):
+        raise ValueError(f"things: {list(things)} came; expected some of 1, 2 and 3")
     rng = np.random.default_rng(seed)
-    return tuple(_edit(rng, nouns, KINDS[i % 3], 1 + i // 3 % 2) for i in range(count))
+    return tuple(
+        _edit(rng, nouns, KINDS[i % 3], things[i // 3 % len(things)]) for i in range(count)
+    )
 
 
 def draw_weighed(seed: int, nouns: Sequence[str], count: int) -> tuple[Weighed, ...]:
@@ -102,6 +110,7 @@ def _edit(rng: np.random.Generator, nouns: Sequence[str], kind: str, things: int
                 kind=kind,
                 source=_said(plan, before, at),
                 target=_said(plan, after, at),
+                things=things,
                 thing=at,
                 before=(before.noun, before.colour),
                 after=(after.noun, after.colour),

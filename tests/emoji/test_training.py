@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from attention_studio.emoji.train.card import card_of, read_card, write_card
 from attention_studio.emoji.train.emoji_sd import build_emoji_sd, train_emoji_sd
 from attention_studio.emoji.train.loop import Budget, trained_so_far
 from attention_studio.emoji.train.optimizer import Optimizer
+from attention_studio.emoji.train.pictures import Phase, captioned
 from attention_studio.emoji.train.run import run
 from attention_studio.emoji.train.save import save_pipeline
 from attention_studio.emoji.train.tokenizer import build_tokenizer, words
+from attention_studio.emoji.words import CORE_NOUNS
 
 
 def test_every_word_of_the_world_is_one_token_and_any_text_is_tokens() -> None:
@@ -38,6 +41,22 @@ def test_the_autoencoder_learns_and_its_latents_are_normalised(tmp_path: Path) -
     assert abs(latents.detach().var((0, 2, 3)).mean().item() - 1) < 0.01
     model, done = train_autoencoder(Budget(tmp_path, 0.1, batch=4, decay=0.5), size=64)
     assert done.steps > 1 and done.loss < 3.0 and not model.training
+
+
+@pytest.mark.parametrize(
+    ("phase", "side", "things"),
+    [
+        (Phase.close_ups, 32, {1}),
+        (Phase.pairs, 48, {2}),
+        (Phase.whole_pairs, 64, {2}),
+        (Phase.simple, 64, {1, 2}),
+        (Phase.everything, 64, {1, 2, 3}),
+    ],
+)
+def test_a_phase_shows_what_it_is_named_after(phase: Phase, side: int, things: set[int]) -> None:
+    drawn = list(islice(captioned(phase, 5, CORE_NOUNS, 64), 60))
+    assert {image.shape for _, image in drawn} == {(side, side, 3)}
+    assert {sum(word in CORE_NOUNS for word in text.split()) for text, _ in drawn} == things
 
 
 def test_emoji_sd_trains_resumes_and_loads_as_a_stock_pipeline(tmp_path: Path) -> None:

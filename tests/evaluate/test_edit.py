@@ -79,7 +79,7 @@ def test_what_the_judge_says_is_counted(
 ) -> None:
     report, _, seen = ran
     groups = {row.group: row for row in report.figures()}
-    assert list(groups) == ["all", "source as asked", "swap", "refine", "colour"]
+    assert list(groups) == ["all", "source as asked", "swap", "refine", "colour", "one thing"]
     assert groups["all"].changed.right == 3 and groups["all"].changed_plain.right == 0
     assert groups["all"].changed_ratio.value == float("inf")
     assert groups["source as asked"].changed.asked == 3
@@ -162,7 +162,7 @@ def test_figures_by_hand() -> None:
     assert (row.changed.right, row.changed_plain.right, row.changed_ratio.value) == (5, 5, 1.0)
     assert (row.psnr, row.psnr_plain) == (40.0, 20.0)
     assert report.rho().value == 0.9 and "1 left out" in report.table()
-    assert [r.joint.asked for r in report.figures()] == [6, 5, 2, 2, 2]
+    assert [r.joint.asked for r in report.figures()] == [6, 5, 2, 2, 2, 3, 3]
 
 
 def test_the_judge_knows_how_strongly_a_colour_is_worn() -> None:

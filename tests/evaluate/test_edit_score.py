@@ -34,7 +34,7 @@ def edit(kind: str, before: tuple[str, str | None], after: tuple[str, str | None
         things = (Thing(*thing, None, BOX), Thing("house", None, None, ELSEWHERE))
         return caption(things, "and", "grass", None)
 
-    return Edit(kind, said(before), said(after), 0, before, after, 0)
+    return Edit(kind, said(before), said(after), 1, 0, before, after, 0)
 
 
 HOUSE = Thing("house", None, None, ELSEWHERE)

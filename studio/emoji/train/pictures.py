@@ -33,6 +33,8 @@ class Phase(StrEnum):
     mixed = "mixed"
     pairs = "pairs"
     paired = "paired"
+    whole_pairs = "whole-pairs"
+    mostly_pairs = "mostly-pairs"
     simple = "simple"
     everything = "everything"
 
@@ -40,6 +42,7 @@ class Phase(StrEnum):
 TURNS: dict[Phase, dict[Phase, int]] = {
     Phase.mixed: {Phase.close_ups: 2, Phase.simple: 1},
     Phase.paired: {Phase.pairs: 2, Phase.simple: 1},
+    Phase.mostly_pairs: {Phase.whole_pairs: 1, Phase.simple: 1},
 }
 """Steps in turn of the phases that are made of others."""
 
@@ -55,8 +58,9 @@ def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iter
     """Captions and pictures of a phase, for ever."""
     if phase is Phase.close_ups:
         yield from close_ups(seed, nouns, size)
-    if phase is Phase.pairs:
-        for plan, drawn in scenes(seed, nouns, 3 * size // 4, count=2, style=None):
+    if phase in (Phase.pairs, Phase.whole_pairs):
+        side = 3 * size // 4 if phase is Phase.pairs else size
+        for plan, drawn in scenes(seed, nouns, side, count=2, style=None):
             yield plan.caption, drawn.image
     for plan, drawn in scenes(seed, nouns, size):
         if phase is Phase.everything or (len(plan.things) < 3 and plan.style is None):
