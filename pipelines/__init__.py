@@ -27,9 +27,11 @@ if TYPE_CHECKING:
         StableDiffusionPromptToPromptPipeline,
         StableDiffusionXLPromptToPromptPipeline,
     )
-    from .story import Cast, Scene, Story, dreamstory, isolated_and_repositioned
+    from .story import Cast, Scene, Story
+    from .story_methods import STORY_METHODS, dreamstory, isolated_and_repositioned
 
 __all__ = [
+    "STORY_METHODS",
     "Cast",
     "ComposeMixin",
     "ComposeOutput",
@@ -78,7 +80,8 @@ _HOMES = {
         "StableDiffusionPromptToPromptPipeline",
         "StableDiffusionXLPromptToPromptPipeline",
     ),
-    "story": ("Cast", "Scene", "Story", "dreamstory", "isolated_and_repositioned"),
+    "story": ("Cast", "Scene", "Story"),
+    "story_methods": ("STORY_METHODS", "dreamstory", "isolated_and_repositioned"),
 }
 
 

@@ -27,23 +27,15 @@ from torch import Tensor
 
 from ..processors.attach import attach
 from ..processors.control import Control
-from ..processors.controls import (
-    FindPlaces,
-    IsolateSubjects,
-    ReadSubjectPrompts,
-    RepositionSubjects,
-    Subject,
-)
+from ..processors.controls import FindPlaces, Subject
 from ..processors.controls.regions import Region
 from .assignment import Likeness, assigned, colour_likeness
+from .story_methods import Method, isolated_and_repositioned
 
-__all__ = ["Cast", "Scene", "Segmenter", "Story", "dreamstory", "isolated_and_repositioned"]
+__all__ = ["Cast", "Scene", "Segmenter", "Story"]
 
 Segmenter: TypeAlias = Callable[[Image.Image, Sequence[str]], Sequence[Tensor | None]]
 """From a picture and words to a mask [H, W] of each; None or zeros = it is not there."""
-
-Method: TypeAlias = Callable[[tuple[Subject, ...]], Sequence[Control]]
-"""From subjects, with the portraits as prompts 0, 1, …, to the controls of the last run."""
 
 
 @dataclass(frozen=True)
@@ -77,22 +69,12 @@ class Scene:
     warnings: tuple[str, ...] = ()
 
 
-def isolated_and_repositioned(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
-    """IR-Diffusion's three."""
-    return IsolateSubjects(subjects), RepositionSubjects(subjects), ReadSubjectPrompts(subjects)
-
-
-def dreamstory(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
-    """DreamStory, He et al. 2024 (arXiv:2407.12899): nobody is kept apart nor moved."""
-    return RepositionSubjects(subjects, gate=False, move=False), ReadSubjectPrompts(subjects)
-
-
 @dataclass(eq=False)
 class Story:
     """A cast on a stock text-to-image pipeline; portraits are drawn when first needed.
 
     segmenter: None = words' maps say where somebody is.
-    method:    the controls of the last run.
+    method:    the controls of the last run; `story_methods` names some.
     assign:    "word" = a subject is where its word is; "hungarian" = the places found are given
                to subjects so that together they are most alike, since a rehearsal may have drawn
                one where the other is called; "user" = every place must be given.
@@ -131,11 +113,18 @@ class Story:
 
     def redraw(self, word: str, seed: int) -> Image.Image:
         """Another portrait of one of the cast; the others stay."""
-        known = [one.word for one in self.cast]
-        if word not in known:
-            raise ValueError(f"word: came {word!r}; expected one of {', '.join(known)}")
+        self._one(word)
         self.cast = tuple(replace(one, seed=seed) if one.word == word else one for one in self.cast)
         return self.portraits()[word]
+
+    def keep(self, word: str, image: Image.Image, seat: Region) -> None:
+        """A portrait that was drawn before, by `look`, and where its subject is: it is not drawn
+        again by itself. ValueError for nobody of the cast."""
+        self._portraits[self._one(word)] = (image, seat)
+
+    def seat(self, word: str) -> Region:
+        """Where a subject is in its portrait, which is drawn if it is not there yet."""
+        return self._portrait(self._one(word))[1]
 
     def scene(
         self,
@@ -171,7 +160,7 @@ class Story:
         found: dict[str, Tensor] = {}
         attempt = 0
         for attempt in range(max(0, retries) + 1 if missing else 0):
-            rehearsal, found = self._look(prompt, seed + attempt, missing)
+            rehearsal, found = self.look(prompt, seed + attempt, missing)
             if all(bool(mask.any()) for mask in found.values()):
                 break
         if self.assign == "hungarian" and rehearsal is not None:
@@ -194,20 +183,7 @@ class Story:
         )
         return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost)
 
-    def _portrait(self, one: Cast) -> tuple[Image.Image, Region]:
-        """Its picture, and where it is in there."""
-        if one not in self._portraits:
-            image, found = self._look(one.portrait, self._seed(one), [one.word])
-            seat = found[one.word]
-            if not bool(seat.any()):
-                raise ValueError(
-                    f"cast: {one.word!r} was not found in its own portrait, {one.portrait!r}; "
-                    "expected another prompt or seed"
-                )
-            self._portraits[one] = (image, seat)
-        return self._portraits[one]
-
-    def _look(
+    def look(
         self, prompt: str, seed: int, words: Sequence[str]
     ) -> tuple[Image.Image, dict[str, Tensor]]:
         """A picture with stock attention, and where the words are, [H, W] bool each."""
@@ -218,6 +194,26 @@ class Story:
         with attach(self.pipe, [finder]):
             image = self._draw([prompt], [seed])[0]
         return image, {word: finder.place(word) for word in words}
+
+    def _one(self, word: str) -> Cast:
+        found = [one for one in self.cast if one.word == word]
+        if not found:
+            known = ", ".join(one.word for one in self.cast)
+            raise ValueError(f"word: came {word!r}; expected one of {known}")
+        return found[0]
+
+    def _portrait(self, one: Cast) -> tuple[Image.Image, Region]:
+        """Its picture, and where it is in there."""
+        if one not in self._portraits:
+            image, found = self.look(one.portrait, self._seed(one), [one.word])
+            seat = found[one.word]
+            if not bool(seat.any()):
+                raise ValueError(
+                    f"cast: {one.word!r} was not found in its own portrait, {one.portrait!r}; "
+                    "expected another prompt or seed"
+                )
+            self._portraits[one] = (image, seat)
+        return self._portraits[one]
 
     def _draw(self, prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]

@@ -19,7 +19,16 @@ from ..control import Prompts
 from .gates import found_in
 from .regions import Region, check_region, covered
 
-__all__ = ["Overlap", "Subject", "check_subjects", "held", "label_map", "numbered", "scenes", "seat"]
+__all__ = [
+    "Overlap",
+    "Subject",
+    "check_subjects",
+    "held",
+    "label_map",
+    "numbered",
+    "scenes",
+    "seat",
+]
 
 Overlap: TypeAlias = Literal["small-front", "first-front", "drop", "official"]
 """Whose a token of several subjects is: the smallest one's (ours), the first one's, nobody's, or,

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from attention_studio.pipelines import Cast, Story, dreamstory
+from attention_studio.pipelines import STORY_METHODS, Cast, Story, dreamstory
 from attention_studio.pipelines.assignment import assigned, colour_likeness
 from attention_studio.processors import AlignStyle
 
@@ -200,3 +200,39 @@ def test_a_scene_that_makes_no_sense() -> None:
     lost = Story(story.pipe, (Cast("zebra", "a cat"),), call=SIZE)
     with pytest.raises(ValueError, match="'zebra' is not in the prompt"):
         lost.portraits()
+
+
+@pytest.mark.parametrize("name", STORY_METHODS)
+def test_every_method_by_name_leaves_the_portraits(name: str) -> None:
+    pipe = sd()
+    call = {**SIZE, "num_inference_steps": 4}  # the first is never shared by StoryDiffusion
+    story = Story(pipe, CAST, halves, STORY_METHODS[name], call=call)
+    portraits, places = story.portraits(), {"cat": LEFT, "lion": RIGHT}
+    drawn: list[list[Image.Image]] = []
+    draw = story._draw
+
+    def kept(prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
+        drawn.append(draw(prompts, seeds))
+        return drawn[-1]
+
+    story._draw = kept  # type: ignore[method-assign]
+    found = story.scene(SCENE, places=places)
+    for one, portrait in zip(drawn[0], portraits.values(), strict=False):
+        assert np.abs(pixels(one) - pixels(portrait)).max() <= 1
+    story.method = STORY_METHODS["base"]
+    stock = story.scene(SCENE, places=places)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(drawn[0][:2], drawn[1][:2], strict=True))
+    assert (found.image.tobytes() == stock.image.tobytes()) is (name == "base")
+    assert bool(found.notes) is (name != "base")
+
+
+def test_a_portrait_from_before_is_not_drawn_again() -> None:
+    first = Story(sd(), CAST, halves, call=SIZE)
+    portraits = first.portraits()
+    later = Story(sd(), CAST, halves, call=SIZE)
+    for word, image in portraits.items():
+        later.keep(word, image, first.seat(word))
+    assert all(later.portraits()[word] is image for word, image in portraits.items())
+    assert later.scene(SCENE).image.tobytes() == first.scene(SCENE).image.tobytes()
+    with pytest.raises(ValueError, match="word: came 'dog'; expected one of cat, lion"):
+        later.keep("dog", portraits["cat"], LEFT)
