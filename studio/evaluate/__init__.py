@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .ground_report import GroundReport
     from .labelling import Agreement, agreement, make_sheets, read_nouns
     from .resources import Resources, measure_resources
+    from .story import evaluate_story
+    from .story_report import StoryReport
 
 __all__ = [
     "METHODS",
@@ -27,11 +29,13 @@ __all__ = [
     "GroundReport",
     "Resources",
     "Settings",
+    "StoryReport",
     "agreement",
     "evaluate_base",
     "evaluate_compose",
     "evaluate_edit",
     "evaluate_ground",
+    "evaluate_story",
     "make_sheets",
     "measure_resources",
     "read_nouns",
@@ -47,11 +51,13 @@ _HOMES = {
     "GroundReport": "ground_report",
     "Resources": "resources",
     "Settings": "edit",
+    "StoryReport": "story_report",
     "agreement": "labelling",
     "evaluate_base": "base",
     "evaluate_compose": "compose",
     "evaluate_edit": "edit",
     "evaluate_ground": "ground",
+    "evaluate_story": "story",
     "make_sheets": "labelling",
     "measure_resources": "resources",
     "read_nouns": "labelling",

@@ -23,7 +23,7 @@ from .ratios import Interval95
 if TYPE_CHECKING:
     from .compose_methods import ComposeSettings
 
-__all__ = ["ComposeFigures", "ComposeReport", "Outcome", "Seen", "change_of", "share_of"]
+__all__ = ["ComposeFigures", "ComposeReport", "Counts", "Outcome", "Seen", "change_of", "share_of"]
 
 _DRAWS = 4000
 
@@ -164,8 +164,8 @@ class ComposeReport:
         )
 
 
-Counts = Sequence[tuple[int, int]]
-"""For each prompt how many, of how many."""
+Counts = Sequence[tuple[float, float]]
+"""For each prompt how many, or how much, of how many."""
 
 
 def share_of(counts: Counts) -> Interval95:

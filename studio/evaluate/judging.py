@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,12 +12,13 @@ from PIL.Image import Image
 
 from ..emoji.render import Scene
 
-__all__ = ["Judge", "accuracy_lines", "judge_accuracy", "the_judge"]
+__all__ = ["Judge", "accuracy_lines", "judge_accuracy", "judge_digest", "the_judge"]
 
 Judge: TypeAlias = Callable[[Sequence[Image]], Sequence[Scene]]
 """What the pictures show, in their order."""
 
-_CARD = Path(__file__).resolve().parents[1] / "emoji" / "weights" / "judge" / "card.json"
+_HOME = Path(__file__).resolve().parents[1] / "emoji" / "weights" / "judge"
+_CARD = _HOME / "card.json"
 
 
 def the_judge() -> Judge:
@@ -35,6 +37,11 @@ def judge_accuracy(card: Path = _CARD) -> Mapping[str, object]:
         return {}
     facts = json.loads(card.read_text(encoding="utf-8"))
     return dict(_flat(facts.get("figures", {})))
+
+
+def judge_digest() -> str:
+    """Of the packaged judge's weights, where pictures depend on what it sees."""
+    return sha256((_HOME / "judge.safetensors").read_bytes()).hexdigest()[:16]
 
 
 def accuracy_lines(figures: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,193 @@
+"""What the suite `story` found, as a table, as CSV and as JSON, each method against the base.
+
+Intervals are the percentile bootstrap's (see `ratios`): stories are drawn anew with replacement,
+all methods' answers to a story together.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import Literal, TypeAlias
+
+from .compose_report import Counts, change_of, share_of
+from .judging import accuracy_lines
+from .ratios import Interval95
+from .story_prompts import GROUPS, Told
+from .story_score import Seen
+
+__all__ = ["Masks", "StoryFigures", "StoryOutcome", "StoryReport"]
+
+Masks: TypeAlias = Literal["judge", "words"]
+"""Who says where a subject is: the judge, as a segmenter, or the maps of its word."""
+
+_SHARES = ("number", "fused", "found", "colour", "likeness")
+_CHANGES = ("number", "fused", "colour", "likeness")
+
+
+@dataclass(frozen=True)
+class StoryOutcome:
+    """One story, and for each method what was seen and how long it took."""
+
+    told: Told
+    seen: Mapping[str, Seen]
+    seconds: Mapping[str, float]
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            **asdict(self.told),
+            "seen": {name: asdict(seen) for name, seen in self.seen.items()},
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+        }
+
+
+@dataclass(frozen=True)
+class StoryFigures:
+    """Of a method in a group; see `story_score` for what is counted.
+
+    shares:  number: of scenes; fused: of scenes with the right number; found: of subjects; colour,
+             likeness: of subjects found.
+    changes: relative to the base: −0.3 is 30 % less.
+    seconds: mean of the call that draws the scene, with its portraits in it; the base has none.
+    """
+
+    group: str
+    method: str
+    stories: int
+    shares: Mapping[str, Interval95]
+    changes: Mapping[str, Interval95]
+    seconds: float
+    times: float
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        return {
+            "group": self.group,
+            "method": self.method,
+            "stories": self.stories,
+            **{name: share.facts() for name, share in self.shares.items()},
+            **{f"{name}_change": change.facts() for name, change in self.changes.items()},
+            "seconds": round(self.seconds, 3),
+            "times": round(self.times, 3),
+        }
+
+
+@dataclass(frozen=True)
+class StoryReport:
+    """What was measured, on which settings, by which judge.
+
+    skipped: stories of whose portraits one could not be drawn, which count nowhere.
+    """
+
+    model: str
+    methods: tuple[str, ...]
+    masks: Masks
+    outcomes: tuple[StoryOutcome, ...]
+    skipped: int
+    steps: int
+    guidance: float
+    seed: int
+    tuning: bool
+    seconds: float
+    judge: Mapping[str, object]
+
+    def figures(self) -> Iterator[StoryFigures]:
+        """Every method in each group, and in all of them together."""
+        for group in (*GROUPS, "all"):
+            chosen = [o for o in self.outcomes if group in ("all", o.told.group)]
+            for method in self.methods if chosen else ():
+                yield _figures(group, method, chosen)
+
+    def table(self) -> str:
+        """Markdown."""
+        lines = [
+            f"{self.model}: {len(self.outcomes)} stories of the "
+            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
+            f"{self.guidance:g}, seed {self.seed}; places by "
+            f"{'the judge' if self.masks == 'judge' else 'word maps'}, in portraits and in the "
+            f"base; {self.skipped} left out, whose portraits could not be drawn.",
+            "Number: as many things as subjects; fused: of these, one drawn twice for another, one "
+            "inside another, or in another's colour; found: subjects that are there; colour, "
+            "likeness: theirs to their portraits. Change: relative to base. 95 % intervals by "
+            "bootstrap over stories. s: of the call, which draws the portraits again.",
+        ]
+        group = None
+        for row in self.figures():
+            if row.group != group:
+                group = row.group
+                heads = [h for n in _SHARES for h in ((n, "change") if n in _CHANGES else (n,))]
+                lines += ["", f"**{group}** ({row.stories})", ""]
+                lines += [f"| method | {' | '.join(heads)} | s | × base |", "|---" * 12 + "|"]
+            cells = [row.method]
+            for name in _SHARES:
+                cells.append(row.shares[name].text())
+                cells += [row.changes[name].text()] if name in _CHANGES else []
+            lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
+        lines += accuracy_lines(self.judge)
+        return "\n".join(lines) + "\n"
+
+    def to_csv(self) -> str:
+        """One row a figure: group, method, figure, value, low, high."""
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["group", "method", "stories", "figure", "value", "low", "high"])
+        for row in self.figures():
+            figures = {**row.shares, **{f"{n} change": c for n, c in row.changes.items()}}
+            for name, figure in figures.items():
+                facts = figure.facts()
+                values = [facts[key] for key in ("value", "low", "high")]
+                rows.writerow([row.group, row.method, row.stories, name, *values])
+            rows.writerow([row.group, row.method, row.stories, "s", round(row.seconds, 3), "", ""])
+        return text.getvalue()
+
+    def to_json(self) -> str:
+        """One JSON object: the facts of `table` and each story's verdicts."""
+        return json.dumps(
+            {
+                "suite": "story",
+                "model": self.model,
+                "stories": len(self.outcomes),
+                "skipped": self.skipped,
+                "methods": self.methods,
+                "masks": self.masks,
+                "steps": self.steps,
+                "guidance": self.guidance,
+                "seed": self.seed,
+                "tuning": self.tuning,
+                "seconds": self.seconds,
+                "figures": [row.facts() for row in self.figures()],
+                "verdicts": [outcome.facts() for outcome in self.outcomes],
+                "judge": dict(self.judge),
+            },
+            ensure_ascii=False,
+            indent=2,
+        )
+
+
+def _figures(group: str, method: str, chosen: Sequence[StoryOutcome]) -> StoryFigures:
+    ours, base = (_counts([o.seen[name] for o in chosen]) for name in (method, "base"))
+    took = mean(outcome.seconds[method] for outcome in chosen)
+    return StoryFigures(
+        group=group,
+        method=method,
+        stories=len(chosen),
+        shares={name: share_of(ours[name]) for name in _SHARES},
+        changes={name: change_of(ours[name], base[name]) for name in _CHANGES},
+        seconds=took,
+        times=took / mean(outcome.seconds["base"] for outcome in chosen),
+    )
+
+
+def _counts(seen: Sequence[Seen]) -> dict[str, Counts]:
+    return {
+        "number": [(int(s.number), 1) for s in seen],
+        "fused": [(int(s.fused), int(s.number)) for s in seen],
+        "found": [(s.found, s.subjects) for s in seen],
+        "colour": [(s.coloured, s.found) for s in seen],
+        "likeness": [(s.likeness, s.found) for s in seen],
+    }
