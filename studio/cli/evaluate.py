@@ -14,7 +14,7 @@ from ..pipelines.load import load
 from .options import AsJson, Device, Dtype, Guidance, ModelName, Quiet, Seed, Steps
 from .progress import progress_bar
 
-__all__ = ["Suite", "evaluate"]
+__all__ = ["Masks", "Suite", "evaluate"]
 
 
 class Suite(StrEnum):
@@ -24,6 +24,14 @@ class Suite(StrEnum):
     edit = "edit"
     compose = "compose"
     ground = "ground"
+    story = "story"
+
+
+class Masks(StrEnum):
+    """Who says where subjects of a story are."""
+
+    judge = "judge"
+    words = "words"
 
 
 def evaluate(
@@ -33,12 +41,13 @@ def evaluate(
             help="base: does the picture show what was asked? edit: does an edit change what it "
             "should and nothing else, and how much oftener than plain re-prompting? compose: by "
             "which method are all things there, in their own colours? ground: how much of what an "
-            "expression names is found, rule by rule?"
+            "expression names is found, rule by rule? story: by which method do subjects look "
+            "as in their portraits, and stay apart?"
         ),
     ],
     model: ModelName = "emoji-sd",
     prompts: Annotated[
-        int, typer.Option(help="Prompts of all groups, edits or expressions.")
+        int, typer.Option(help="Prompts of all groups, edits, expressions or stories.")
     ] = 240,
     weighed: Annotated[
         int, typer.Option(min=0, help="edit: prompts whose colour is weighed.")
@@ -72,7 +81,7 @@ def evaluate(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="compose: a method by name; repeat for more. All by default."
+            "--method", help="compose, story: a method by name; repeat for more. All by default."
         ),
     ] = None,
     step_size: Annotated[
@@ -85,6 +94,9 @@ def evaluate(
     guided: Annotated[
         float, typer.Option(min=0, max=1, help="compose: end of the steps in which A-STAR moves.")
     ] = 1.0,
+    masks: Annotated[
+        Masks, typer.Option(help="story: who says where a subject is, the judge or word maps.")
+    ] = Masks.judge,
     noise: Annotated[
         float | None,
         typer.Option(min=0, max=0.99, help="ground: part of the way to noise; 0.2 for UNets."),
@@ -99,14 +111,14 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for pictures, sheets and the report; edit and compose go on with what is "
-            "there.",
+            help="Folder for pictures, sheets and the report; edit, compose and story go on with "
+            "what is there.",
         ),
     ] = None,
     begin: Annotated[
         float,
         typer.Option(
-            min=0, max=0.999, help="edit, compose: begin here, when processes share a folder."
+            min=0, max=0.999, help="edit, compose, story: begin here, if processes share a folder."
         ),
     ] = 0.0,
     as_json: AsJson = False,
@@ -121,11 +133,14 @@ def evaluate(
         EditReport,
         GroundReport,
         Settings,
+        StoryReport,
         evaluate_base,
         evaluate_compose,
         evaluate_edit,
         evaluate_ground,
+        evaluate_story,
     )
+    from ..pipelines.story_methods import STORY_METHODS
 
     about = describe(model)
     if not about.nouns:
@@ -136,7 +151,7 @@ def evaluate(
     count = prompts if limit is None else min(prompts, limit)
     side = about.image_size or 512
     drawn: dict[str, Any] = {"steps": steps, "guidance": guidance}
-    report: BaseReport | EditReport | ComposeReport | GroundReport
+    report: BaseReport | EditReport | ComposeReport | GroundReport | StoryReport
     with progress_bar("drawing", quiet=quiet) as progress:
         common: dict[str, Any] = {
             "nouns": about.nouns,
@@ -170,6 +185,18 @@ def evaluate(
                 prompts=count,
                 methods=method or METHODS,
                 settings=ComposeSettings(step_size=step_size, relative=relative, guided=guided),
+                tuning=tuning,
+                begin=begin,
+                **drawn,
+                **common,
+            )
+        elif suite == Suite.story:
+            report = evaluate_story(
+                pipe,
+                size=(side, side),
+                prompts=count,
+                methods=method or tuple(STORY_METHODS),
+                masks=masks.value,
                 tuning=tuning,
                 begin=begin,
                 **drawn,
