@@ -37,7 +37,7 @@ def _module(path: Path) -> str:
     return ".".join(("attention_studio", *parts)).removesuffix(".__init__")
 
 
-def _imports(path: Path) -> Iterator[str]:
+def _imports(path: Path, tree: ast.Module) -> Iterator[str]:
     """Absolute names of what a file imports, also inside functions; types-only imports are free."""
     package = _module(path) if path.name == "__init__.py" else _module(path).rpartition(".")[0]
 
@@ -55,7 +55,16 @@ def _imports(path: Path) -> Iterator[str]:
         for child in ast.iter_child_nodes(node):
             yield from walk(child)
 
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")))
+    yield from walk(tree)
+
+
+def _dotted(node: ast.AST) -> str:
+    """`a.b.c` of such an expression, as `ast.unparse` would write it; nothing of another."""
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *parts[::-1]]) if isinstance(node, ast.Name) else ""
 
 
 def _layer(module: str) -> str:
@@ -63,10 +72,25 @@ def _layer(module: str) -> str:
     return part if part in LAYERS else "studio"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_arrows_never_turn_back(path: Path) -> None:
+@pytest.mark.parametrize("path", EVERYTHING, ids=_name)
+def test_a_file_keeps_the_rules(path: Path) -> None:
+    """All of them at once, because reading a file takes longer than any."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    imports, nodes = list(_imports(path, tree)), list(ast.walk(tree))
+    files_are_short_and_well_named(path, text)
+    nothing_from_outside_is_executed(imports, nodes)
+    if path.relative_to(ROOT).parts[0] in LAYERS:
+        arrows_never_turn_back(path, imports)
+        heavy_libraries_stay_at_home(path, imports)
+        modules_open_with_a_sentence_and_list_their_names(path, tree)
+        no_module_keeps_state(tree, nodes)
+        the_environment_is_read_in_studio_only(path, nodes)
+
+
+def arrows_never_turn_back(path: Path, imports: list[str]) -> None:
     mine = LAYERS.index(path.relative_to(ROOT).parts[0])
-    for name in _imports(path):
+    for name in imports:
         top = name.split(".")[0]
         assert top not in LAYERS, f"{name}: import by attention_studio.… or relatively"
         if top == "attention_studio":
@@ -74,9 +98,8 @@ def test_arrows_never_turn_back(path: Path) -> None:
             assert LAYERS.index(_layer(name)) <= mine, f"{_name(path)} imports {name}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_heavy_libraries_stay_at_home(path: Path) -> None:
-    tops = {name.split(".")[0] for name in _imports(path)}
+def heavy_libraries_stay_at_home(path: Path, imports: list[str]) -> None:
+    tops = {name.split(".")[0] for name in imports}
     if not _name(path).startswith(DIFFUSERS_HOMES):
         assert "diffusers" not in tops
     if not _name(path).startswith(STREAMLIT_HOMES):
@@ -85,16 +108,12 @@ def test_heavy_libraries_stay_at_home(path: Path) -> None:
         assert "triton" not in tops
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=_name)
-def test_files_are_short_and_well_named(path: Path) -> None:
-    lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= (400 if _name(path).startswith("kernels/") else 300)
+def files_are_short_and_well_named(path: Path, text: str) -> None:
+    assert text.count("\n") <= (400 if _name(path).startswith("kernels/") else 300)
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_modules_open_with_a_sentence_and_list_their_names(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def modules_open_with_a_sentence_and_list_their_names(path: Path, tree: ast.Module) -> None:
     assert (ast.get_docstring(tree) or "").partition("\n\n")[0].rstrip().endswith((".", ":"))
     if path.name == "__main__.py":
         return
@@ -132,11 +151,9 @@ def _assigned(tree: ast.Module) -> set[str]:
     return {t.id for target in targets for t in ast.walk(target) if isinstance(t, ast.Name)}
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_no_module_keeps_state(path: Path) -> None:
+def no_module_keeps_state(tree: ast.Module, nodes: list[ast.AST]) -> None:
     """Constants are in capitals; a small-letter list, dict or set at the top is state."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+    assert not [node for node in nodes if isinstance(node, ast.Global)]
     containers = ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
     for node in tree.body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, containers):
@@ -145,26 +162,21 @@ def test_no_module_keeps_state(path: Path) -> None:
             assert name == "__all__" or name == name.upper(), f"{name} is mutable module state"
 
 
-@pytest.mark.parametrize("path", EVERYTHING, ids=_name)
-def test_nothing_from_outside_is_executed(path: Path) -> None:
-    for name in _imports(path):
+def nothing_from_outside_is_executed(imports: list[str], nodes: list[ast.AST]) -> None:
+    for name in imports:
         assert name.split(".")[0] not in {"pickle", "cloudpickle", "dill", "joblib"}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Call):
-            assert ast.unparse(node.func) not in {"torch.load", "eval", "exec", "os.system"}
+            assert _dotted(node.func) not in {"torch.load", "eval", "exec", "os.system"}
             for keyword in node.keywords:
                 assert keyword.arg != "custom_pipeline"
                 assert keyword.arg != "trust_remote_code" or ast.unparse(keyword.value) == "False"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_name)
-def test_the_environment_is_read_in_studio_only(path: Path) -> None:
+def the_environment_is_read_in_studio_only(path: Path, nodes: list[ast.AST]) -> None:
     if not _name(path).startswith("studio/"):
-        assert not {"os.environ", "os.getenv"} & {
-            ast.unparse(node)
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Attribute)
-        }
+        read = {_dotted(node) for node in nodes if isinstance(node, ast.Attribute)}
+        assert not {"os.environ", "os.getenv"} & read
 
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
