@@ -80,6 +80,7 @@ class Story:
                one where the other is called; "user" = every place must be given.
     likeness:  of a portrait and a place, for "hungarian".
     seed:      of portraits, which all start from the same noise, as in the released code.
+    negative:  what no picture shall show; "" = nothing is said.
     call:      arguments of every call of the pipeline, such as steps and size.
     """
 
@@ -90,6 +91,7 @@ class Story:
     assign: Literal["word", "hungarian", "user"] = "word"
     likeness: Likeness = colour_likeness
     seed: int = 0
+    negative: str = ""
     call: Mapping[str, Any] = field(default_factory=dict)
     _portraits: dict[Cast, tuple[Image.Image, Region]] = field(default_factory=dict, init=False)
 
@@ -103,7 +105,7 @@ class Story:
             raise ValueError(
                 f"assign: came {self.assign!r}; expected 'word', 'hungarian' or 'user'"
             )
-        wrong = sorted({"prompt", "generator", "output_type"} & self.call.keys())
+        wrong = sorted({"prompt", "negative_prompt", "generator", "output_type"} & self.call.keys())
         if wrong:
             raise ValueError(f"call: came with {wrong[0]}, which the story itself gives")
 
@@ -217,7 +219,10 @@ class Story:
 
     def _draw(self, prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        found = self.pipe(prompt=prompts, generator=generators, output_type="pil", **self.call)
+        said = {"negative_prompt": [self.negative] * len(prompts)} if self.negative else {}
+        found = self.pipe(
+            prompt=prompts, generator=generators, output_type="pil", **said, **self.call
+        )
         return list(found.images)
 
     def _seed(self, one: Cast) -> int:

@@ -18,6 +18,7 @@ from .maps import maps
 from .models import models
 from .replay import replay
 from .shell import Shell
+from .story import story
 from .train import train
 
 __all__ = ["app", "main"]
@@ -31,7 +32,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (models, generate, edit, maps, ground, batch, replay, train, evaluate, bench):
+for command in (
+    *(models, generate, edit, maps, ground, story),
+    *(batch, replay, train, evaluate, bench),
+):
     app.command()(command)
 app.command("app")(app_command)
 
