@@ -17,6 +17,7 @@ from .gallery_page import gallery_page
 from .ground_page import ground_page
 from .models_page import models_page
 from .settings import Settings
+from .story_page import story_page
 from .theme import CSS
 
 __all__ = ["main"]
@@ -48,11 +49,12 @@ def main() -> None:
 
     edit = st.Page(lambda: edit_page(desk), title="Edit", url_path="edit", default=True)
     compose = st.Page(lambda: compose_page(desk), title="Compose", url_path="compose")
+    story = st.Page(lambda: story_page(desk), title="Story", url_path="story")
     ground = st.Page(lambda: ground_page(desk), title="Ground", url_path="ground")
     batch = st.Page(lambda: batch_page(desk), title="Batch", url_path="batch")
     gallery = st.Page(lambda: gallery_page(desk, use), title="Gallery", url_path="gallery")
     models = st.Page(lambda: models_page(desk), title="Models", url_path="models")
-    st.navigation([edit, compose, ground, batch, gallery, models], position="top").run()
+    st.navigation([edit, compose, story, ground, batch, gallery, models], position="top").run()
 
 
 @st.cache_data(show_spinner=False)

@@ -79,7 +79,7 @@ def _receipt(drawn: DrawnScene) -> dict[str, Any]:
     """Keys as of other commands, with what the controls say that they did."""
     receipt, scene = drawn.receipt, drawn.scene
     warnings = (*scene.warnings, *(() if receipt is None else receipt.warnings))
-    said = {
+    said: dict[str, Any] = {
         "text": None if receipt is None else receipt_text(receipt, subject="the controls"),
         "notes": list(scene.notes),
         "warnings": list(warnings),

@@ -24,6 +24,7 @@ PAGES = {
     "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
     "ground": "from attention_studio.app.ground_page import ground_page; ground_page(desk)",
     "models": "from attention_studio.app.models_page import models_page; models_page(desk)",
+    "story": "from attention_studio.app.story_page import story_page; story_page(desk)",
 }
 FRAME = """
 from pathlib import Path

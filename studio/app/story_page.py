@@ -1,0 +1,150 @@
+"""The page Story: a cast, scenes, and the same subjects in all of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from ..jobs import Job
+from ..picture_file import open_picture
+from ..story import STORY, StoryJob, is_story
+from .asking import adopt, ask
+from .desk import Desk
+from .draft import MOST_CHARACTERS
+from .job_panel import job_panel
+from .literal import literal
+from .pictures import shown
+from .run_fields import KEPT, run_fields
+from .story_draft import METHOD_NAMES, MOST_SUBJECTS, StoryDraft
+
+__all__ = ["story_page"]
+
+_JOB = "story_job"
+_EXAMPLE = StoryDraft()
+_ROWS = ("words", "portraits")
+_KEYS = {name: f"story_{name}" for name in StoryDraft.__dataclass_fields__ if name not in _ROWS}
+_COMES = "portraits of a cast, and scenes in which everybody stays the same"
+
+
+def story_page(desk: Desk) -> None:
+    """Draw the page."""
+    adopt(desk, _JOB, _take_over)
+    form, outcome = st.columns([5, 7], gap="large")
+    with form:
+        _asking(desk)
+    with outcome:
+        job_panel(desk, _JOB, _COMES, "*Tell*", _panel)
+
+
+def _take_over(job: Job) -> bool:
+    """Set the form to a job's story; False, and nothing done, when it cannot be."""
+    if not is_story(job.options):
+        return False
+    try:
+        draft = StoryDraft.of(StoryJob.read(job.recipe).story)
+    except ValueError:
+        return False
+    if draft is None:
+        return False
+    for name, key in _KEYS.items():
+        st.session_state[key] = getattr(draft, name)
+    for name in _ROWS:
+        for row, text in enumerate(getattr(draft, name)):
+            st.session_state[_row(name, row)] = text
+    return True
+
+
+@st.fragment
+def _asking(desk: Desk) -> None:
+    """A fragment: what is set here draws only this part of the page again."""
+    for name, key in _KEYS.items():
+        st.session_state.setdefault(key, getattr(_EXAMPLE, name))
+    for row in range(MOST_SUBJECTS):
+        for name in _ROWS:
+            st.session_state.setdefault(_row(name, row), getattr(_EXAMPLE, name)[row])
+        left, right = st.columns([1, 3])
+        left.text_input(f"Subject {row + 1}", key=_row("words", row), max_chars=100, **KEPT)
+        right.text_input(
+            f"Portrait {row + 1}",
+            key=_row("portraits", row),
+            max_chars=MOST_CHARACTERS,
+            help="A prompt with the subject's word that says how it looks.",
+            **KEPT,
+        )
+    st.text_area(
+        "Scenes, one a line",
+        key=_KEYS["scenes"],
+        max_chars=MOST_CHARACTERS,
+        help="Each names those who are in it by their words.",
+        **KEPT,
+    )
+    st.selectbox(
+        "What keeps them the same",
+        list(METHOD_NAMES),
+        format_func=lambda method: METHOD_NAMES[method],
+        key=_KEYS["method"],
+        **KEPT,
+    )
+    with st.expander("Seed, steps, model and more"):
+        st.toggle(
+            "Looks say who stands where",
+            key=_KEYS["alike"],
+            help="Else words do. A rehearsal may have drawn one where the other is called.",
+            **KEPT,
+        )
+        run_fields(desk, _KEYS)
+    if st.button("Tell", type="primary", width="stretch", key="story_go"):
+        ask(lambda: _submit(desk), _JOB)
+
+
+def _submit(desk: Desk) -> Job:
+    rows: dict[str, Any] = {
+        name: tuple(st.session_state[_row(name, row)] for row in range(MOST_SUBJECTS))
+        for name in _ROWS
+    }
+    said = StoryDraft(**rows, **{name: st.session_state[key] for name, key in _KEYS.items()})
+    return desk.submit_job(StoryJob(said.recipe()).recipe, STORY)
+
+
+def _row(name: str, row: int) -> str:
+    return f"story_{name}_{row}"
+
+
+def _panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> None:
+    """What came of it; `rest` is for runs that show a part early, which these do not."""
+    assert job.result is not None
+    facts, files = job.result, job.result["files"]
+    with st.grid(columns=3, min_column_width=110, gap="small", key="story_portraits"):
+        for one in facts["recipe"]["subjects"]:
+            _picture(desk, files[f"portrait {one['word']}"], one["word"], one["portrait"])
+    for number, scene in enumerate(facts["scenes"], 1):
+        for sentence in scene["receipt"]["warnings"]:
+            st.warning(literal(sentence), icon=":material/info:")
+        with st.grid(columns=2, min_column_width=140, gap="small", key=f"story_scene_{number}"):
+            _picture(desk, scene["image"], f"Scene {number}", scene["prompt"])
+            if scene["rehearsal"] is not None:
+                _picture(desk, scene["rehearsal"], "Rehearsal", "The same without controls")
+        for line in (scene["judge"], scene["receipt"]["text"], *scene["receipt"]["notes"]):
+            if line:
+                st.text(line)
+    spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in facts["timings"].items())
+    seen = "the judge" if facts["masks"] == "judge" else "word maps"
+    st.caption(f"Places by {seen}. Time: {spent}")
+    with st.expander("Figures"):
+        st.code(json.dumps(facts, indent=2, ensure_ascii=False), language="json", height=360)
+
+
+def _picture(desk: Desk, name: str, title: str, prompt: str) -> None:
+    """A picture with its title; a file that is gone or no picture is said to be so."""
+    with st.container(key=f"caption_{name}"):
+        try:
+            picture = shown(open_picture(desk.path(name)).image())
+        except (OSError, ValueError):
+            st.info("This picture is not in the folder any more.")
+            return
+        st.image(picture, width="stretch", alt=prompt)
+        st.markdown(f"**{literal(title)}**")
+        st.text(prompt)
