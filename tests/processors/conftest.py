@@ -179,11 +179,14 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[int], dict[str, Any]]]] = {
 
 
 class Studio:
-    """A pipeline and the way to call it: same seed for every prompt, latents or pixels out."""
+    """A pipeline and the way to call it: same seed for every prompt, latents or pixels out.
 
-    def __init__(self, name: str) -> None:
+    side: of the pictures, in pixels; half of SIDE where a law has nothing to do with grids.
+    """
+
+    def __init__(self, name: str, side: int = SIDE) -> None:
         make, needs = CASES[name]
-        self.name, self.pipe, self._needs = name, make(), needs
+        self.name, self.pipe, self.side, self._needs = name, make(), side, needs
 
     def __call__(
         self,
@@ -204,12 +207,18 @@ class Studio:
             **(
                 {}
                 if "image" in self._needs(1) and "controlnet" not in self.name
-                else {"height": SIDE, "width": SIDE}
+                else {"height": self.side, "width": self.side}
             ),
-            **self._needs(len(prompts) * images),
+            **{name: self._sized(given) for name, given in self._needs(len(seeds)).items()},
             **more,
         }
         return self.pipe(prompts, **settings).images
+
+    def _sized(self, given: Any) -> Any:
+        """Pictures in the size of this studio's."""
+        if isinstance(given, list):
+            return [self._sized(one) for one in given]
+        return given.resize((self.side,) * 2) if isinstance(given, Image.Image) else given
 
 
 @pytest.fixture

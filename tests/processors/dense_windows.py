@@ -23,6 +23,7 @@ class Masked(DenseMode):
         super().__init__()
         self.radius, self.grid, self.text_first = radius, grid, text_first
         self.f, self.factor, self.calls = f, factor, 0
+        self._near: dict[int, Tensor] = {}
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         self.calls += 1
@@ -30,11 +31,9 @@ class Masked(DenseMode):
         N = q.shape[2]
         start = N - height * width if self.text_first else 0
         places = [(y, x) for y in range(height) for x in range(width)]
-        sees = torch.ones(N, N, dtype=torch.bool)
-        for i, (y, x) in enumerate(places):
-            for j, (v_, w) in enumerate(places):
-                near = (y - v_) ** 2 + (x - w) ** 2 < self.radius**2
-                sees[start + i, start + j] = near
+        if N not in self._near:
+            self._near[N] = self._table(N, start, places)
+        sees = self._near[N]
         if self.f is not None:
             ks, vs = [], []
             for top in range(0, height, self.f):
@@ -56,3 +55,11 @@ class Masked(DenseMode):
         return F.scaled_dot_product_attention(
             q, k, v, attn_mask=sees, scale=q.shape[-1] ** -0.5 * self.factor
         )
+
+    def _table(self, N: int, start: int, places: list[tuple[int, int]]) -> Tensor:
+        """Who is near whom; the same in each of the model's calls with so many tokens."""
+        sees = torch.ones(N, N, dtype=torch.bool)
+        for i, (y, x) in enumerate(places):
+            for j, (v, w) in enumerate(places):
+                sees[start + i, start + j] = (y - v) ** 2 + (x - w) ** 2 < self.radius**2
+        return sees

@@ -17,7 +17,7 @@ from attention_studio.processors import (
 )
 from attention_studio.processors.attach import attach
 
-from .conftest import Studio
+from .conftest import SIDE, Studio
 from .test_stock import IDLE, traces
 
 
@@ -79,6 +79,6 @@ def check_laws_under(
 
 @pytest.mark.parametrize("machinery", MACHINERY)
 def test_the_laws_hold_under(machinery: Callable[[Any], None]) -> None:
-    studio = Studio("sd")
+    studio = Studio("sd", SIDE // 2)
     edits = [RefineWords(), ReweightWords({"tiger": 3.0}), KeepLayout()]
     check_laws_under(machinery, studio, studio.pipe.unet, IDLE, edits)
