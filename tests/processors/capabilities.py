@@ -41,8 +41,9 @@ from attention_studio.processors import (
 )
 from attention_studio.processors.attach import attach
 
-from .conftest import PROMPTS, Studio
+from .conftest import Studio
 from .joint_pipelines import JointStudio
+from .test_stock import traces
 
 __all__ = ["CONTROLS", "FAMILIES", "PAIRS", "page", "verdict", "verdicts"]
 
@@ -88,7 +89,7 @@ _SUBJECTS = (Subject("tiger", _BOX, 0), Subject("grass", (0.5, 0.0, 1.0, 1.0), 0
 _FOR_ALL_PROMPTS = {"local_window", "region_prompts"}  # which therefore change the source too
 PAIRS = tuple(combinations_with_replacement(CONTROLS, 2))
 _ALWAYS, _NEVER = Interval(0.0, 1.0), Interval(0.0, 0.0)
-_STEPS = 2
+_RUN = {"num_inference_steps": 2, "height": 16, "width": 16}  # 8 x 8 latents: maps of 8 x 8, 4 x 4
 
 
 def verdict(studio: Studio | JointStudio, first: str, second: str, base: torch.Tensor) -> str:
@@ -96,7 +97,7 @@ def verdict(studio: Studio | JointStudio, first: str, second: str, base: torch.T
     pair = [CONTROLS[name](_ALWAYS) for name in (first, second)]
     try:
         with attach(studio.pipe, pair):
-            out = studio(num_inference_steps=_STEPS)
+            out = studio(**_RUN)
     except ValueError as refusal:
         return str(refusal)
     if not _FOR_ALL_PROMPTS & {first, second}:
@@ -104,18 +105,20 @@ def verdict(studio: Studio | JointStudio, first: str, second: str, base: torch.T
     assert bool(out.isfinite().all())
     if first == second:
         with attach(studio.pipe, [CONTROLS[first](_NEVER)]):
-            found = studio(num_inference_steps=_STEPS)
+            found = studio(**_RUN)
         assert torch.equal(found, base), f"{first} acts when it shall not"
-        found = studio(num_inference_steps=_STEPS)
-        assert torch.equal(found, base), f"{first} left a trace"
     return "yes"
 
 
 def verdicts(family: str, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Of each pair, on one pipeline."""
     studio = FAMILIES[family]()
-    base = studio(PROMPTS, num_inference_steps=_STEPS)
-    return {pair: verdict(studio, *pair, base) for pair in pairs}
+    base, before, found = studio(**_RUN), traces(studio.pipe), {}
+    for pair in pairs:
+        found[pair] = verdict(studio, *pair, base)
+        assert traces(studio.pipe) == before, f"{pair} left a trace"
+    assert torch.equal(studio(**_RUN), base), "a pair changed the pipeline"
+    return found
 
 
 def matrix() -> dict[str, dict[str, dict[str, str]]]:
