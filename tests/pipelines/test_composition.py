@@ -34,7 +34,8 @@ CASES: dict[str, Callable[[], Any]] = {
 }
 TEXT = "a cat and a red dog"
 WORDS = ("cat", "dog")
-SIZE = {"height": SIDE, "width": SIDE, "num_inference_steps": STEPS, "output_type": "pt"}
+HALF = SIDE // 2
+SIZE = {"height": HALF, "width": HALF, "num_inference_steps": STEPS, "output_type": "pt"}
 LEFT = (0.0, 0.0, 0.5, 1.0)
 
 

@@ -23,7 +23,7 @@ from attention_studio.processors.attach import attach
 from attention_studio.processors.prompts import TextBlock, tokenize
 from attention_studio.processors.prompts.align import refinement_map, replacement_map
 
-from .conftest import PROMPTS, Studio, tokenizer
+from .conftest import PROMPTS, SIDE, Studio, tokenizer
 from .dense import Dense, Plan
 
 LENGTH = 77
@@ -113,7 +113,7 @@ Case = Callable[[int], tuple[list[str], list[Control], dict[str, Any]]]
 @pytest.mark.parametrize("case", [case_replace, case_word_gates, case_refine, case_all])
 def test_mixes_equal_the_dense_method(name: str, case: Case) -> None:
     """fp64, four steps: what is left is rounding, so the algebra is the paper's."""
-    studio, steps = Studio(name), 4
+    studio, steps = Studio(name, SIDE // 2), 4
     studio.pipe.to(torch.float64)
     prompts, controls, plan = case(steps)
     call = {"num_inference_steps": steps}

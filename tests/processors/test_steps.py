@@ -88,7 +88,7 @@ def by_hand(studio: Studio, latents: Tensor, images: int, strength: float) -> Te
     cond, _ = pipe.encode_prompt(PROMPT[:1], "cpu", images, False)
     pipe.unet(pipe.scheduler.scale_model_input(z, t), t, cond)
     pipe.unet.set_attn_processor(stock)
-    columns = [c for i in range(images) for c in plan.maps[0, i] if c.numel() == 256]
+    columns = [c for i in range(images) for c in plan.maps[0, i] if c.numel() == 64]
     loss = -torch.stack(columns).mean(-1).sum() / (len(columns) / images)
     return -strength * torch.autograd.grad(loss, z)[0]
 
@@ -103,8 +103,8 @@ def test_an_objective_equals_editing_the_latents_before_the_step(
     if scheduler is not None:
         studio.pipe.scheduler = scheduler.from_config(studio.pipe.scheduler.config)
     draw = torch.Generator().manual_seed(0)
-    start = torch.randn(images, 4, 16, 16, generator=draw, dtype=torch.float64)
-    call = {"guidance": guidance, "images": images}
+    start = torch.randn(images, 4, 8, 8, generator=draw, dtype=torch.float64)
+    call = {"guidance": guidance, "images": images, "height": 16, "width": 16}
     base = studio(PROMPT[:1], latents=start, **call)
     studio.pipe.scheduler.set_timesteps(3)
     sigma = studio.pipe.scheduler.init_noise_sigma

@@ -22,11 +22,11 @@ def test_a_picture_is_enlarged_and_drawn_over(session: Session, tiny_sd: Path) -
         model=str(tiny_sd),
         prompts=(CAT, DOG),
         steps=2,
-        finer=({"factor": 2, "strength": 0.5}, {"factor": 1.5, "strength": 1, "tiled": True}),  # type: ignore[arg-type]
+        finer=({"factor": 1.25, "strength": 0.5}, {"factor": 1.2, "strength": 1, "tiled": True}),  # type: ignore[arg-type]
     )
     told: list[tuple[int, int]] = []
     found = session.run(recipe, progress=lambda *at: told.append(at))
-    assert [image.size for image in found.images] == [(96, 96)] * 2
+    assert [image.size for image in found.images] == [(48, 48)] * 2
     assert told[-1] == (10, 10), "2 + 1 + 2 steps of each picture"
     small = session.run(recipe.model_copy(update={"finer": ()}))
     assert [image.size for image in small.images] == [(32, 32)] * 2
@@ -38,21 +38,21 @@ def test_a_picture_is_enlarged_and_drawn_over(session: Session, tiny_sd: Path) -
     )
     assert told[-1] == (20, 20)
     assert np.array_equal(np.asarray(first.images[1]), np.asarray(found.images[1]))
-    assert second.images[0].size == (96, 96)
+    assert second.images[0].size == (48, 48)
 
 
 def test_the_command_keeps_it_in_the_picture(tiny_sd: Path, tmp_path: Path) -> None:
-    more = '{"factor": 1.5, "strength": 0.5}'
+    more = '{"factor": 1.2, "strength": 0.5}'
     made = call(
         *("generate", "--model", tiny_sd, "--out", tmp_path, "--steps", 2, "--prompt", CAT),
-        *("--finer", "2", "--finer", more, "--json", "--quiet"),
+        *("--finer", "1.25", "--finer", more, "--json", "--quiet"),
     )
     assert made.exit_code == 0, made.output
     (path,) = json.loads(made.stdout)["images"]
-    assert Image.open(path).size == (96, 96)
+    assert Image.open(path).size == (48, 48)
     stored = read_stored(Path(path)).recipe
     assert stored is not None
-    assert [step.factor for step in stored.finer] == [2.0, 1.5]
+    assert [step.factor for step in stored.finer] == [1.25, 1.2]
     again = call("replay", path, "--out", tmp_path / "again")
     assert again.exit_code == 0, again.output
 
