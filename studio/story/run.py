@@ -118,9 +118,9 @@ def draw_story(
         story.keep(word, image, seat)
     for word, image in story.portraits().items():
         if word not in there:
-            found = story.seat(word)
-            assert isinstance(found, Tensor)  # nobody gave a box
-            kept.keep(paths[word], image, found)
+            place = story.seat(word)
+            assert isinstance(place, Tensor)  # nobody gave a box
+            kept.keep(paths[word], image, place)
     timings = {"portraits": perf_counter() - start}
     scenes = []
     for number in range(len(recipe.scenes)):

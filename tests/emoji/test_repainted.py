@@ -7,15 +7,12 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
 from attention_studio.emoji.objects import REJECT
-from attention_studio.emoji.render import render
-from attention_studio.emoji.sample import sample_plan
-from attention_studio.emoji.train.broken import IGNORE, break_thing
+from attention_studio.emoji.train.broken import IGNORE
 from attention_studio.emoji.train.repainted import repainted
 from attention_studio.emoji.train.run import EMBEDDED
 
@@ -28,14 +25,13 @@ def pipe() -> StableDiffusionPipeline:
 
 
 def test_most_things_stay_and_the_rest_is_not_learned_from(pipe: StableDiffusionPipeline) -> None:
-    drawn = repainted(pipe, 16, nouns=NOUNS, seed=(1,))
-    assert drawn.images.shape == (16, 3, 128, 128)
+    drawn = repainted(pipe, 6, nouns=NOUNS, seed=(1,))
+    assert drawn.images.shape == (6, 3, 128, 128)
     assert drawn.images.dtype == torch.uint8
     kept = [row for row in drawn.classes if ((row > 0) & (row != IGNORE)).any()]
-    assert len(kept) >= 11
-    broken = (drawn.classes == REJECT).flatten(1).any(1).split(8)
-    assert sorted(int(part.sum()) > 3 for part in broken) == [False, True]  # eight at a time
-    again = repainted(pipe, 16, nouns=NOUNS, seed=(1,))
+    assert len(kept) >= 4
+    assert not (drawn.classes == REJECT).any()
+    again = repainted(pipe, 6, nouns=NOUNS, seed=(1,))
     assert torch.equal(drawn.images, again.images)
 
 
@@ -61,15 +57,3 @@ def test_what_a_model_leaves_out_is_not_learned_from(
     )
     cleared = repainted(pipe, 8, nouns=NOUNS, seed=(2,))
     assert (cleared.classes[same.classes > 0] == IGNORE).all()
-
-
-def test_what_a_model_mends_is_not_learned_from() -> None:
-    module = importlib.import_module("attention_studio.emoji.train.repainted")
-    rng = np.random.default_rng(3)
-    for kind in ("half", "chimera", "doubled"):
-        plan = sample_plan(rng, nouns=NOUNS, held_out=None, style=None)
-        scene = render(plan, 128)
-        truth = break_thing(plan, scene, rng, kind)
-        assert truth.broken is not None
-        assert not module._lost(plan, scene, truth, truth.image).any()
-        assert module._lost(plan, scene, truth, scene.image)[truth.broken].all()

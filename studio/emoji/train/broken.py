@@ -1,9 +1,8 @@
 """Pictures in which one thing is broken, so that the judge learns to call it absent.
 
 ours: a thing counts as broken when it is strongly blurred, half erased, see-through, mixed with or
-cut together from another noun, grown together from two of its own, scrambled, strongly warped,
-replaced by a shapeless blob, or noisy in the autoencoder's latents (that last kind is made where
-the autoencoder is at hand).
+cut together from another noun, scrambled, strongly warped, replaced by a shapeless blob, or noisy
+in the autoencoder's latents (that last kind is made where the autoencoder is at hand).
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ __all__ = ["BREAKS", "IGNORE", "Labelled", "break_thing", "dilate", "label"]
 
 IGNORE = 255
 _ALL_NOUNS = (*NOUNS, *HELD_OUT_NOUNS)
-# learned last, so drawn twice as often
-_HARD = ("half", "mixed", "chimera", "doubled", "warped")
+_HARD = ("half", "mixed", "chimera", "warped")  # drawn twice as often: they are learned last
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,22 +171,6 @@ def _chimera(case: _Case) -> tuple[Floats, Mask]:
     return np.where(side[..., None], case.whole, other), np.where(side, case.mask, mask)
 
 
-def _doubled(case: _Case) -> tuple[Floats, Mask]:
-    """Grown together from two of its own, 25 to 45 % of its width apart."""
-    angle, apart = case.rng.uniform(0, 2 * np.pi), case.width * case.rng.uniform(0.25, 0.45)
-    along = np.array([np.sin(angle), np.cos(angle)])  # downwards, to the right
-    shift = np.round(along * apart).astype(int)
-    pixels = np.moveaxis(np.indices(case.mask.shape), 0, -1)
-    source = pixels - shift
-    seen = ((source >= 0) & (source < case.mask.shape)).all(-1)
-    y, x = np.moveaxis(np.clip(source, 0, np.array(case.mask.shape) - 1), -1, 0)
-    places = np.argwhere(case.mask)
-    middle = (places.mean(0) if len(places) else 0) + shift / 2
-    beyond = (pixels - middle) @ along > 0
-    second = seen & case.mask[y, x] & (beyond | ~case.mask)
-    return np.where(second[..., None], case.whole[y, x], case.whole), second | case.mask
-
-
 def _scrambled(case: _Case) -> tuple[Floats, Mask]:
     """Cut into 2 x 2 or 3 x 3 pieces that change places."""
     left, top, right, bottom = case.box
@@ -257,7 +239,6 @@ BREAKS: dict[str, Callable[[_Case], tuple[Floats, Mask]]] = {
     "ghost": _ghost,
     "mixed": _mixed,
     "chimera": _chimera,
-    "doubled": _doubled,
     "scrambled": _scrambled,
     "warped": _warped,
     "blob": _blob,
