@@ -37,7 +37,7 @@ STYLE_NAMES: tuple[str | None, ...] = (None, *STYLES)
 _MIN_AREA = 0.006  # of the picture; the smallest thing drawn covers 0.015
 _SAME_THING = 0.25  # a region smaller than this part of the largest of its noun is a piece of it
 _NEAR = 0.08  # ... when no further away than this, as a fraction of the picture; else it is dropped
-_SURE = 0.7
+_SURE = 0.65
 _BORDER_REJECTED = 0.2  # the part of the outline that may border on rejected pixels
 _BORDER_OTHERS = 0.4  # ... on these or on other things
 
