@@ -29,6 +29,7 @@ from ..processors.attach import attach
 from ..processors.control import Control
 from ..processors.controls import FindPlaces, Subject
 from ..processors.controls.regions import Region
+from ..processors.prompts import says
 from .assignment import Likeness, assigned, colour_likeness
 from .story_methods import Method, isolated_and_repositioned
 
@@ -147,7 +148,7 @@ class Story:
         """
         given = dict(places or {})
         strangers = sorted(given.keys() - {one.word for one in self.cast})
-        here = tuple(one for one in self.cast if one.word in given or _has(prompt, one.word))
+        here = tuple(one for one in self.cast if one.word in given or says(prompt, one.word))
         if strangers or not here:
             known = ", ".join(one.word for one in self.cast)
             came = strangers[0] if strangers else prompt
@@ -245,12 +246,3 @@ def _checked(
             )
         found[word] = mask.bool()
     return found
-
-
-def _has(prompt: str, word: str) -> bool:
-    """Whether the word, or all of a phrase in order, is in the prompt, letter case aside."""
-    said, wanted = (
-        "".join(c if c.isalnum() else " " for c in text.casefold()).split()
-        for text in (prompt, word)
-    )
-    return any(said[i : i + len(wanted)] == wanted for i in range(len(said)))

@@ -14,7 +14,7 @@ from .control_specs import (
     ReweightWords,
     expand,
 )
-from .processors.prompts import MissingWordError, find_spans
+from .processors.prompts import find_spans, says
 from .processors.prompts.units import blank_words
 from .recipe import Recipe
 from .spec import During
@@ -98,16 +98,9 @@ def _words_of(prompts: Sequence[str], words: Sequence[str]) -> tuple[tuple[str, 
     """For each prompt those of the words that it has; ValueError for one that none has."""
     for word in words:
         _require(prompts, word)
-    return tuple(tuple(word for word in words if _has(prompt, word)) for prompt in prompts)
-
-
-def _has(prompt: str, word: str) -> bool:
-    try:
-        return bool(find_spans(prompt, word))
-    except MissingWordError:
-        return False
+    return tuple(tuple(word for word in words if says(prompt, word)) for prompt in prompts)
 
 
 def _require(prompts: Sequence[str], word: str) -> None:
-    if not any(_has(prompt, word) for prompt in prompts):
+    if not any(says(prompt, word) for prompt in prompts):
         find_spans(prompts[-1], word)  # raises, and lists the words there are

@@ -24,7 +24,7 @@ MAX_CHUNKS = 20_000
 FORMATS = ("PNG", "JPEG", "WEBP")
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_KEYS = ("attention_studio", "parameters")
+_KEYS = ("attention_studio", "attention_studio_story", "parameters")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class PictureFile:
     """A picture that has passed the limits.
 
     size:  (height, width) as the file says.
-    texts: those that are known here: "attention_studio" (JSON) and "parameters".
+    texts: those that are known here: "attention_studio" and "attention_studio_story", which are
+           JSON, and "parameters".
     """
 
     data: bytes

@@ -1,4 +1,4 @@
-"""The one JSON object that a picture-making command prints."""
+"""The one JSON object that a picture-making command prints, and the receipt in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .result import Result, Verdict
 if TYPE_CHECKING:
     from .processors.receipt import Receipt
 
-__all__ = ["report"]
+__all__ = ["receipt_facts", "report"]
 
 
 def report(result: Result, images: Sequence[Path]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def report(result: Result, images: Sequence[Path]) -> dict[str, Any]:
     receipts = result.receipts
     found: dict[str, Any] = {
         "images": [str(path) for path in images],
-        "receipt": _receipt(receipts[0] if receipts else None, result.warnings),
+        "receipt": receipt_facts(receipts[0] if receipts else None, result.warnings),
         "judge": None
         if result.verdicts is None
         else {"pictures": [_picture(verdict) for verdict in result.verdicts]},
@@ -35,11 +35,12 @@ def report(result: Result, images: Sequence[Path]) -> dict[str, Any]:
         "recipe": result.recipe.model_dump(mode="json"),
     }
     if len(receipts) > 1:
-        found["receipts"] = [_receipt(receipt, receipt.warnings) for receipt in receipts]
+        found["receipts"] = [receipt_facts(receipt, receipt.warnings) for receipt in receipts]
     return found
 
 
-def _receipt(receipt: Receipt | None, warnings: Sequence[str]) -> dict[str, Any]:
+def receipt_facts(receipt: Receipt | None, warnings: Sequence[str]) -> dict[str, Any]:
+    """For JSON; None where nothing was compared."""
     if receipt is None:
         figures = dict.fromkeys(("changed_inside", "changed_outside", "psnr_outside"))
         return {**figures, "map_shift": {}, "effect": None, "warnings": list(warnings)}

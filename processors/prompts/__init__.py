@@ -1,6 +1,6 @@
 """Words of a prompt: where they stand and which tokens they are. `align` alone needs torch."""
 
-from .spans import MissingWordError, Occurrence, find_spans
+from .spans import MissingWordError, Occurrence, find_spans, says
 from .tokens import TextBlock, TokenizedText, TokenSpans, Words, tokenize
 from .units import shown_words
 
@@ -12,6 +12,7 @@ __all__ = [
     "TokenizedText",
     "Words",
     "find_spans",
+    "says",
     "shown_words",
     "tokenize",
 ]

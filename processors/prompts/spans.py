@@ -13,7 +13,7 @@ from typing import Literal
 
 from .units import Cluster, Kind, Span, clusters, fold, quoted, shown_words
 
-__all__ = ["MissingWordError", "Occurrence", "find_spans"]
+__all__ = ["MissingWordError", "Occurrence", "find_spans", "says"]
 
 Occurrence = int | Literal["all"]
 """Which of a repeated word: 1 = the first, 2 = the second, …, or every one."""
@@ -49,6 +49,14 @@ def find_spans(text: str, word: str, occurrence: Occurrence = "all") -> tuple[Sp
             f"occurrence: {occurrence} was asked for, but {word!r} stands {times} in {quoted(text)}"
         )
     return (found[occurrence - 1],)
+
+
+def says(text: str, word: str) -> bool:
+    """Whether `find_spans` finds the word in the text."""
+    try:
+        return bool(find_spans(text, word))
+    except MissingWordError:
+        return False
 
 
 def _matches(parts: tuple[Cluster, ...], wanted: str) -> tuple[list[Span], list[Span]]:

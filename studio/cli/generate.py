@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +28,7 @@ from .options import (
     was_said,
 )
 from .pictures import new_session, picture_size, read_prompts, run_and_keep, summary
+from .recipe_file import read_recipe
 
 __all__ = ["generate"]
 
@@ -84,7 +84,7 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Draw one picture a prompt; more than one also make a contact sheet."""
-    given: dict[str, Any] = {} if recipe is None else _read(recipe)
+    given: dict[str, Any] = {} if recipe is None else read_recipe(recipe, _carried)
     asked: dict[str, Any] = {
         "model": model,
         "negative": negative,
@@ -127,33 +127,8 @@ def generate(
     summary(result, paths, sheet, as_json=as_json, quiet=quiet)
 
 
-def _read(name: str) -> dict[str, Any]:
-    """The recipe in a JSON file, on stdin, or in a picture."""
-    if name == "-":
-        data = sys.stdin.buffer.read(_LARGEST + 1)
-    else:
-        path = Path(name)
-        if not path.is_file():
-            raise ValueError(f"recipe: {name!r} is no file; expected JSON or a picture")
-        with path.open("rb") as file:
-            if file.read(1) not in (b"{", b" ", b"\n", b"\r", b"\t", b"\xef", b"["):
-                stored = read_stored(path)
-                if stored.recipe is None:
-                    raise ValueError(f"recipe: {name!r}: {'; '.join(stored.notes)}")
-                return dict(stored.recipe)
-            file.seek(0)
-            data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"recipe: {name!r} has more than {_LARGEST} bytes")
-    try:
-        found = read_json(data.decode("utf-8-sig"), f"recipe: {name!r}")
-    except UnicodeDecodeError:
-        raise ValueError(f"recipe: {name!r} is neither JSON in UTF-8 nor a picture") from None
-    if isinstance(found, dict) and isinstance(found.get("recipe"), dict):
-        found = found["recipe"]  # what --json printed
-    if not isinstance(found, dict):
-        raise ValueError(f"recipe: {name!r} is no JSON object")
-    return found
-
-
-_LARGEST = 2**20
+def _carried(picture: Path) -> dict[str, Any]:
+    stored = read_stored(picture)
+    if stored.recipe is None:
+        raise ValueError(f"recipe: {str(picture)!r}: {'; '.join(stored.notes)}")
+    return dict(stored.recipe)

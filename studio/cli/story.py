@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ..models import describe
-from ..stored import read_json
 from ..story import METHODS, StoryRecipe
+from ..story.carried import story_in
 from .options import (
     AllowDownload,
     AsJson,
@@ -29,11 +29,10 @@ from .options import (
 )
 from .pictures import new_session, picture_size, print_json
 from .progress import progress_bar
+from .recipe_file import read_recipe
 from .shell import one_line
 
 __all__ = ["story"]
-
-_LARGEST = 1_000_000  # bytes of a story in a file
 
 
 def story(
@@ -53,10 +52,11 @@ def story(
         ),
     ] = None,
     recipe: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="FILE",
-            help="A story as JSON, or the story.json of a run; other options override it.",
+            help="A story as JSON, - for stdin, the story.json of a run, or a scene, which carries "
+            "it; other options override it.",
         ),
     ] = None,
     method: Annotated[
@@ -110,7 +110,7 @@ def story(
         "masks": masks,
         "retries": retries,
     }
-    given = asked if recipe is None else _read(recipe)
+    given = asked if recipe is None else read_recipe(recipe, story_in)
     given = {**given, **{name: value for name, value in asked.items() if was_said(ctx, name)}}
     if subject:
         given["subjects"] = [_subject(text) for text in subject]
@@ -162,18 +162,3 @@ def _subject(text: str) -> dict[str, str]:
     if not (word and colon and portrait):
         raise ValueError(f'subject: came {text!r}; expected "WORD: PORTRAIT"')
     return {"word": word, "portrait": portrait}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    """A story in a file, or in the JSON that a run has left."""
-    if not file.is_file():
-        raise ValueError(f"recipe: {str(file)!r} is no file; expected a story as JSON")
-    with file.open("rb") as opened:
-        data = opened.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"recipe: {str(file)!r} has more than {_LARGEST} bytes")
-    found = read_json(data.decode("utf-8-sig"), f"recipe: {str(file)!r}")
-    told = found.get("recipe", found) if isinstance(found, dict) else None
-    if not isinstance(told, dict):
-        raise ValueError(f"recipe: {str(file)!r} holds no story; expected an object")
-    return dict(told)

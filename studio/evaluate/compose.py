@@ -25,12 +25,13 @@ from ..pipelines.carrying import carrying
 from ..pipelines.deprecated_excite import excite_by_diffusers, map_grid
 from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
+from ..weights_digest import weights_digest
 from .compose_methods import DIFFUSERS, METHODS, ComposeSettings, recipe_of
 from .compose_prompts import COMPOSE_SEEDS, COMPOSE_TUNING_SEEDS, GROUPS, Composed, draw_composed
 from .compose_report import ComposeReport, Outcome, Seen
 from .draw import Progress
 from .judging import Judge, judge_accuracy, the_judge
-from .kept import Kept, turns, weights_digest
+from .kept import Kept, turns
 from .report_files import save_report
 
 __all__ = ["evaluate_compose"]

@@ -9,23 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
-from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .compared import Compared, by_group, pace, where_drawn
 from .compose_prompts import GROUPS, Composed
 from .judging import accuracy_lines
-from .ratios import Interval95
+from .ratios import Counts, Interval95, change_of, share_of
 
 if TYPE_CHECKING:
     from .compose_methods import ComposeSettings
 
-__all__ = ["ComposeFigures", "ComposeReport", "Counts", "Outcome", "Seen", "change_of", "share_of"]
-
-_DRAWS = 4000
+__all__ = ["ComposeFigures", "ComposeReport", "Outcome", "Seen"]
 
 
 @dataclass(frozen=True)
@@ -39,21 +33,7 @@ class Seen:
     wrong: int
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One prompt, and for each method what was seen and how long it took."""
-
-    asked: Composed
-    seen: Mapping[str, Seen]
-    seconds: Mapping[str, float]
-
-    def facts(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            **asdict(self.asked),
-            "seen": {name: asdict(seen) for name, seen in self.seen.items()},
-            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
-        }
+Outcome: TypeAlias = Compared[Composed, Seen]
 
 
 @dataclass(frozen=True)
@@ -106,18 +86,17 @@ class ComposeReport:
 
     def figures(self) -> Iterator[ComposeFigures]:
         """Every method in each group, and in all of them together."""
-        for group in (*GROUPS, "all"):
-            chosen = [o for o in self.outcomes if group in ("all", o.asked.group)]
-            for method in self.methods if chosen else ():
+        for group, chosen in by_group(self.outcomes, GROUPS):
+            for method in self.methods:
                 yield _figures(group, method, chosen)
 
     def table(self) -> str:
         """Markdown."""
         made = self.settings
         lines = [
-            f"{self.model}: {len(self.outcomes)} prompts of the "
-            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
-            f"{self.guidance:g}, seed {self.seed}; step size {made.step_size:g}"
+            f"{self.model}: {len(self.outcomes)} prompts "
+            f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; "
+            f"step size {made.step_size:g}"
             f"{' of the latents' if made.relative else ''}, of excite {made.excite:g}, A-STAR in "
             f"the first {made.guided:.0%}, its ratio by {made.overlap}.",
             "Missing: pictures without one of their things; wrong: colours of found things; right: "
@@ -164,25 +143,6 @@ class ComposeReport:
         )
 
 
-Counts = Sequence[tuple[float, float]]
-"""For each prompt how many, or how much, of how many."""
-
-
-def share_of(counts: Counts) -> Interval95:
-    """sum of the first / sum of the second; None when nothing was counted."""
-    value, drawn = _shares(counts)
-    return _interval(value, drawn, 0.0, 1.0)
-
-
-def change_of(ours: Counts, theirs: Counts) -> Interval95:
-    """The share of ours relative to that of theirs, less 1; None when theirs is 0."""
-    (a, drawn_a), (b, drawn_b) = _shares(ours), _shares(theirs)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = np.where(drawn_b > 0, drawn_a / drawn_b - 1, np.nan)
-        value = a / b - 1 if b > 0 else np.nan
-    return _interval(float(value), drawn, -1.0, inf)
-
-
 def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> ComposeFigures:
     def counts(name: str) -> tuple[Counts, Counts, Counts]:
         seen = [outcome.seen[name] for outcome in chosen]
@@ -194,7 +154,7 @@ def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> ComposeFigur
         )
 
     ours, base = counts(method), counts("base")
-    took = mean(outcome.seconds[method] for outcome in chosen)
+    seconds, times = pace(chosen, method)
     return ComposeFigures(
         group=group,
         method=method,
@@ -203,25 +163,6 @@ def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> ComposeFigur
         wrong=share_of(ours[1]),
         wrong_change=change_of(ours[1], base[1]),
         right=share_of(ours[2]),
-        seconds=took,
-        times=took / mean(outcome.seconds["base"] for outcome in chosen),
+        seconds=seconds,
+        times=times,
     )
-
-
-def _shares(counts: Counts) -> tuple[float, NDArray[np.float64]]:
-    """The share, and the shares of the same draws of prompts for every method; nan where none."""
-    rows = np.array(counts, float).reshape(-1, 2)
-    chosen = np.random.default_rng(0).integers(len(rows), size=(_DRAWS, len(rows)))
-    sums = rows[chosen].sum(1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drawn: NDArray[np.float64] = sums[:, 0] / sums[:, 1]
-        value = float(rows[:, 0].sum() / rows[:, 1].sum()) if rows[:, 1].any() else float("nan")
-    return value, drawn
-
-
-def _interval(value: float, drawn: NDArray[np.float64], least: float, most: float) -> Interval95:
-    known = np.sort(drawn[np.isfinite(drawn)])
-    if np.isnan(value) or not len(known):
-        return Interval95(None, least, most)
-    low, high = int(0.025 * len(known)), min(int(0.975 * len(known)), len(known) - 1)
-    return Interval95(value, float(known[low]), float(known[high]))

@@ -24,12 +24,13 @@ from ..emoji.render import Scene
 from ..emoji.score import score
 from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
+from ..weights_digest import weights_digest
 from .draw import Progress
 from .edit_report import EditReport, Outcome
 from .edit_score import EditScore, score_edit
 from .edits import KINDS, Edit, draw_edits, draw_weighed
 from .judging import Judge, judge_accuracy, the_judge
-from .kept import Kept, turns, weights_digest
+from .kept import Kept, turns
 from .prompts import EDIT_SEEDS, EDIT_TUNING_SEEDS
 from .report_files import save_report
 from .reweighting import WEIGHTS, Strengths, Weighing, in_order, weigh, weighing_recipe

@@ -9,6 +9,7 @@ from math import isfinite, isnan, nan
 from statistics import median
 from typing import TYPE_CHECKING
 
+from .compared import where_drawn
 from .edit_score import PSNR_DB, EditScore
 from .edits import KINDS, Edit
 from .judging import accuracy_lines
@@ -114,11 +115,10 @@ class EditReport:
         made = self.settings
         blend = "no blend" if made.threshold is None else f"blend at {made.threshold:g}"
         lines = [
-            f"{self.model}: {len(self.outcomes)} edits of the "
-            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
-            f"{self.guidance:g}, seed {self.seed}; maps of the text in the first "
-            f"{made.cross_replace:.0%}, of the layout in the first {made.self_replace:.0%}, "
-            f"{blend}.",
+            f"{self.model}: {len(self.outcomes)} edits "
+            f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; maps "
+            f"of the text in the first {made.cross_replace:.0%}, of the layout in the first "
+            f"{made.self_replace:.0%}, {blend}.",
             f"Joint: new thing there, old one gone, PSNR outside {PSNR_DB:g} dB or more; changed: "
             "without the PSNR. Rates with Wilson's 95 % interval, ratios with that of a bootstrap.",
             "",

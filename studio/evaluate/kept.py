@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from PIL import Image, PngImagePlugin
 
@@ -19,11 +17,10 @@ from ..drawing import Watch
 from ..gallery import write_png
 from ..whole_files import write_whole
 
-__all__ = ["Kept", "turns", "weights_digest"]
+__all__ = ["Kept", "turns"]
 
 _FACTS = "pictures.json"
 _SECONDS = "seconds"  # text chunk of a kept picture: how long its call took
-_SAMPLED = 256  # values of each parameter
 
 Pictures = tuple[Image.Image, ...]
 
@@ -112,18 +109,6 @@ def turns(count: int, begin: float) -> Iterator[int]:
     first = int(count * begin)
     yield from range(first, count)
     yield from range(first)
-
-
-def weights_digest(pipe: Any) -> str:
-    """Of some values of every parameter and their dtype, so that pictures of other weights, or in
-    another precision, are not taken for its own."""
-    digest = sha256()
-    for name, module in sorted(pipe.components.items()):
-        for key, value in getattr(module, "state_dict", dict)().items():
-            some = value.detach().flatten()[:_SAMPLED].float().cpu().numpy()
-            said = f"{name}.{key} {tuple(value.shape)} {value.dtype}"
-            digest.update(said.encode() + some.tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _read(file: Path) -> dict[str, object] | None:

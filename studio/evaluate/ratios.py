@@ -1,4 +1,4 @@
-"""How often one method is right for each time another is, on the same pictures; rank correlation.
+"""Shares of counts, how methods change them on the same pictures, and rank correlation.
 
 The interval is the percentile bootstrap (Efron 1979, "Bootstrap methods: another look at the
 jackknife", Annals of Statistics 7): pictures are drawn anew with replacement, both methods' answers
@@ -14,9 +14,12 @@ from math import inf, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Interval95", "mean_of", "ratio_of", "spearman"]
+__all__ = ["Counts", "Interval95", "change_of", "mean_of", "ratio_of", "share_of", "spearman"]
 
 _DRAWS = 4000
+
+Counts = Sequence[tuple[float, float]]
+"""For each prompt how many, or how much, of how many."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,21 @@ def mean_of(values: Sequence[float]) -> Interval95:
     return Interval95(float(np.mean(values)), low, high)
 
 
+def share_of(counts: Counts) -> Interval95:
+    """sum of the first / sum of the second; None when nothing was counted."""
+    value, drawn = _shares(counts)
+    return _interval(value, drawn, 0.0, 1.0)
+
+
+def change_of(ours: Counts, theirs: Counts) -> Interval95:
+    """The share of ours relative to that of theirs, less 1; None when theirs is 0."""
+    (a, drawn_a), (b, drawn_b) = _shares(ours), _shares(theirs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.where(drawn_b > 0, drawn_a / drawn_b - 1, np.nan)
+        value = a / b - 1 if b > 0 else np.nan
+    return _interval(float(value), drawn, -1.0, inf)
+
+
 def spearman(x: Sequence[float], y: Sequence[float]) -> float | None:
     """Pearson's correlation of the ranks, equal values sharing their mean rank.
 
@@ -82,6 +100,22 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     last = np.cumsum(counts)
     ranks: NDArray[np.float64] = (last - (counts - 1) / 2)[group]
     return ranks
+
+
+def _shares(counts: Counts) -> tuple[float, NDArray[np.float64]]:
+    """The share, and the shares of the same draws of prompts for every method; nan where none."""
+    rows = np.array(counts, float).reshape(-1, 2).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sums, whole = _resampled(rows), rows.sum(1)
+        drawn: NDArray[np.float64] = sums[0] / sums[1]
+        return float(whole[0] / whole[1]), drawn
+
+
+def _interval(value: float, drawn: NDArray[np.float64], least: float, most: float) -> Interval95:
+    drawn = drawn[np.isfinite(drawn)]
+    if np.isnan(value) or not len(drawn):
+        return Interval95(None, least, most)
+    return Interval95(value, *_middle(drawn))
 
 
 def _resampled(rows: NDArray[np.float64]) -> NDArray[np.float64]:

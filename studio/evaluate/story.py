@@ -21,12 +21,14 @@ from PIL import Image
 from torch import Tensor
 
 from ..drawing import Watch
-from ..pipelines.story import Cast, Segmenter, Story
+from ..pipelines.story import Cast, Story
 from ..pipelines.story_methods import STORY_METHODS
 from ..sheet import Cell, cell_sheet
+from ..story.by_judge import by_judge
+from ..weights_digest import weights_digest
 from .draw import Progress
 from .judging import Judge, judge_accuracy, judge_digest, the_judge
-from .kept import Kept, turns, weights_digest
+from .kept import Kept, turns
 from .report_files import save_report
 from .story_prompts import GROUPS, STORY_SEEDS, STORY_TUNING_SEEDS, Told, draw_stories
 from .story_report import Masks, StoryOutcome, StoryReport
@@ -211,23 +213,10 @@ class _Stage:
         return Story(
             self.pipe,
             tuple(Cast(noun, prompt, seed) for noun, prompt, seed in cast),
-            _segmenter(self.look) if self.masks == "judge" else None,
+            by_judge(self.look) if self.masks == "judge" else None,
             STORY_METHODS[method],
             call={**self.call, "callback_on_step_end": watch},
         )
-
-
-def _segmenter(look: Judge) -> Segmenter:
-    """Of each word the largest thing that the judge sees."""
-
-    def masks(image: Image.Image, words: Sequence[str]) -> list[Tensor | None]:
-        scene = look([image])[0]
-        return [
-            torch.from_numpy(scene.masks[scene.nouns.index(word)]) if word in scene.nouns else None
-            for word in words
-        ]
-
-    return masks
 
 
 def _file(i: int, method: str) -> str:
@@ -246,7 +235,7 @@ def _save(
     rows = [
         _cells(outcome, report.methods, *pictures)
         for group in GROUPS
-        for outcome, pictures in [pair for pair in pairs if pair[0].told.group == group][:_SHOWN]
+        for outcome, pictures in [pair for pair in pairs if pair[0].asked.group == group][:_SHOWN]
     ]
     if rows:
         cell_sheet(rows).save(folder / "sheet.png")
@@ -258,7 +247,7 @@ def _cells(
     portraits: Sequence[Image.Image],
     scenes: Sequence[Image.Image],
 ) -> list[Cell | None]:
-    told = outcome.told
+    told = outcome.asked
     cells: list[Cell | None] = [
         Cell(image, prompt) for image, prompt in zip(portraits, told.portraits, strict=True)
     ]

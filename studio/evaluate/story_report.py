@@ -10,13 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from statistics import mean
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .compose_report import Counts, change_of, share_of
+from .compared import Compared, by_group, pace, where_drawn
 from .judging import accuracy_lines
-from .ratios import Interval95
+from .ratios import Counts, Interval95, change_of, share_of
 from .story_prompts import GROUPS, Told
 from .story_score import Seen
 
@@ -29,21 +28,7 @@ _SHARES = ("number", "fused", "found", "colour", "likeness")
 _CHANGES = ("number", "fused", "colour", "likeness")
 
 
-@dataclass(frozen=True)
-class StoryOutcome:
-    """One story, and for each method what was seen and how long it took."""
-
-    told: Told
-    seen: Mapping[str, Seen]
-    seconds: Mapping[str, float]
-
-    def facts(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            **asdict(self.told),
-            "seen": {name: asdict(seen) for name, seen in self.seen.items()},
-            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
-        }
+StoryOutcome: TypeAlias = Compared[Told, Seen]
 
 
 @dataclass(frozen=True)
@@ -98,17 +83,15 @@ class StoryReport:
 
     def figures(self) -> Iterator[StoryFigures]:
         """Every method in each group, and in all of them together."""
-        for group in (*GROUPS, "all"):
-            chosen = [o for o in self.outcomes if group in ("all", o.told.group)]
-            for method in self.methods if chosen else ():
+        for group, chosen in by_group(self.outcomes, GROUPS):
+            for method in self.methods:
                 yield _figures(group, method, chosen)
 
     def table(self) -> str:
         """Markdown."""
         lines = [
-            f"{self.model}: {len(self.outcomes)} stories of the "
-            f"{'tuning' if self.tuning else 'evaluation'} range, {self.steps} steps, guidance "
-            f"{self.guidance:g}, seed {self.seed}; places by "
+            f"{self.model}: {len(self.outcomes)} stories "
+            f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; places by "
             f"{'the judge' if self.masks == 'judge' else 'word maps'}, in portraits and in the "
             f"base; {self.skipped} left out, whose portraits could not be drawn.",
             "Number: as many things as subjects; fused: of these, one drawn twice for another, one "
@@ -171,15 +154,15 @@ class StoryReport:
 
 def _figures(group: str, method: str, chosen: Sequence[StoryOutcome]) -> StoryFigures:
     ours, base = (_counts([o.seen[name] for o in chosen]) for name in (method, "base"))
-    took = mean(outcome.seconds[method] for outcome in chosen)
+    seconds, times = pace(chosen, method)
     return StoryFigures(
         group=group,
         method=method,
         stories=len(chosen),
         shares={name: share_of(ours[name]) for name in _SHARES},
         changes={name: change_of(ours[name], base[name]) for name in _CHANGES},
-        seconds=took,
-        times=took / mean(outcome.seconds["base"] for outcome in chosen),
+        seconds=seconds,
+        times=times,
     )
 
 

@@ -6,26 +6,23 @@ out/story-1f0c9a2b/scene-01.png, rehearsal-01.png, sheet.png, story.json
 from __future__ import annotations
 
 import json
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from ..gallery import versions, write_png
+from ..gallery import write_png
 from ..picture_file import open_picture
 from ..receipt_text import receipt_text
+from ..report import receipt_facts
 from ..sheet import Cell, cell_sheet
 from ..whole_files import write_whole
+from .carried import text_of
 
 if TYPE_CHECKING:
     from .run import DrawnScene, DrawnStory
 
-__all__ = ["KEY", "save_story"]
-
-KEY = "attention_studio_story"
-"""The text of a PNG that holds the story's recipe and the number of the scene, as JSON."""
+__all__ = ["save_story"]
 
 
 def save_story(story: DrawnStory, out: Path) -> dict[str, Any]:
@@ -60,7 +57,7 @@ def save_story(story: DrawnStory, out: Path) -> dict[str, Any]:
 def _saved(story: DrawnStory, number: int, folder: Path) -> dict[str, Any]:
     drawn = story.scenes[number]
     image, rehearsal = (folder / f"{kind}-{number + 1:02d}.png" for kind in ("scene", "rehearsal"))
-    write_png(drawn.scene.image, image, _texts(story, number))
+    write_png(drawn.scene.image, image, text_of(story.recipe, number))
     if drawn.scene.rehearsal is not None:
         write_png(drawn.scene.rehearsal, rehearsal)
     return {
@@ -79,32 +76,8 @@ def _receipt(drawn: DrawnScene) -> dict[str, Any]:
     """Keys as of other commands, with what the controls say that they did."""
     receipt, scene = drawn.receipt, drawn.scene
     warnings = (*scene.warnings, *(() if receipt is None else receipt.warnings))
-    said: dict[str, Any] = {
-        "text": None if receipt is None else receipt_text(receipt, subject="the controls"),
-        "notes": list(scene.notes),
-        "warnings": list(warnings),
-        "map_shift": {},
-    }
-    if receipt is None:
-        none = dict.fromkeys(("changed_inside", "changed_outside", "psnr_outside", "effect"))
-        return {**none, **said}
-    figures = {
-        name: None if value is None or not isfinite(value) else round(value, 4)
-        for name in ("changed_inside", "changed_outside", "psnr_outside")
-        for value in (getattr(receipt, name),)
-    }
-    return {**figures, "effect": receipt.effect, **said}
-
-
-def _texts(story: DrawnStory, number: int) -> PngInfo:
-    info = PngInfo()
-    record = {
-        "story": story.recipe.model_dump(mode="json"),
-        "scene": number,
-        "versions": versions(),
-    }
-    info.add_itxt(KEY, json.dumps(record, ensure_ascii=False))
-    return info
+    said = None if receipt is None else receipt_text(receipt, subject="the controls")
+    return receipt_facts(receipt, warnings) | {"text": said, "notes": list(scene.notes)}
 
 
 def _sheet(story: DrawnStory) -> Image.Image:

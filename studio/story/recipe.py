@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ..processors.prompts import MissingWordError, find_spans
+from ..processors.prompts import says
 from ..recipe import MAX_TEXT
 from ..spec import Fraction, Spec, Word
 
@@ -49,7 +49,7 @@ class SubjectSpec(Spec):
 
     @model_validator(mode="after")
     def _said(self) -> SubjectSpec:
-        if not _has(self.portrait, self.word):
+        if not says(self.portrait, self.word):
             raise ValueError(
                 f"portrait: came {self.portrait!r}; expected a prompt with {self.word!r}"
             )
@@ -137,7 +137,7 @@ class StoryRecipe(Spec):
         """Words of those who are in a scene; the first is number 0."""
         spec = self.scenes[scene]
         words = (subject.word for subject in self.subjects)
-        return tuple(word for word in words if word in spec.places or _has(spec.prompt, word))
+        return tuple(word for word in words if word in spec.places or says(spec.prompt, word))
 
     def seed_of(self, scene: int) -> int:
         """Of a scene's noise, before it is drawn anew."""
@@ -156,11 +156,3 @@ class StoryRecipe(Spec):
         yield self.negative
         yield from (subject.portrait for subject in self.subjects)
         yield from (scene.prompt for scene in self.scenes)
-
-
-def _has(prompt: str, word: str) -> bool:
-    try:
-        find_spans(prompt, word)
-    except MissingWordError:
-        return False
-    return True

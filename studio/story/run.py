@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
 from ..drawing import Drawing, Watch
-from ..evaluate.kept import weights_digest
 from ..models import Model
-from ..pipelines.story import Cast, Scene, Segmenter, Story
+from ..pipelines.story import Cast, Scene, Story
 from ..pipelines.story_methods import STORY_METHODS
 from ..processors.receipt import Receipt, compare
+from ..weights_digest import weights_digest
+from .by_judge import by_judge
 from .portraits import Portraits
 from .recipe import StoryRecipe
-
-if TYPE_CHECKING:
-    from ..emoji.render import Scene as Judged
 
 __all__ = ["DrawnScene", "DrawnStory", "draw_story"]
 
@@ -79,6 +76,8 @@ def draw_story(
 
     ValueError for what the recipe cannot mean, such as somebody who is not in its portrait.
     """
+    from ..emoji import judge_many
+
     masks = _masks(recipe, about)
     call: dict[str, Any] = {
         "num_inference_steps": recipe.steps,
@@ -106,7 +105,7 @@ def draw_story(
     story = Story(
         pipe,
         tuple(Cast(one.word, one.portrait, one.seed) for one in recipe.subjects),
-        _by_judge() if masks == "judge" else None,
+        by_judge(judge_many) if masks == "judge" else None,
         STORY_METHODS[recipe.method],
         recipe.assign,
         seed=recipe.seed,
@@ -156,20 +155,6 @@ def _masks(recipe: StoryRecipe, about: Model) -> Masks:
     if recipe.masks == "auto":
         return "judge" if about.nouns and not strangers else "words"
     return recipe.masks
-
-
-def _by_judge() -> Segmenter:
-    """Of each word the largest thing that the judge sees."""
-    from ..emoji import judge
-
-    def masks(image: Image, words: Sequence[str]) -> list[Tensor | None]:
-        seen: Judged = judge(image)
-        return [
-            torch.from_numpy(seen.masks[seen.nouns.index(word)]) if word in seen.nouns else None
-            for word in words
-        ]
-
-    return masks
 
 
 def _verdict(image: Image, prompt: str) -> str:

@@ -22,8 +22,8 @@ from attention_studio.evaluate.compose_prompts import (
     Composed,
     draw_composed,
 )
-from attention_studio.evaluate.compose_report import change_of, share_of
 from attention_studio.evaluate.prompts import EDIT_SEEDS
+from attention_studio.evaluate.ratios import change_of, share_of
 from attention_studio.pipelines.deprecated_excite import excite_by_diffusers, map_grid
 
 SIZE = (64, 64)

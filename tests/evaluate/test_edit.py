@@ -141,6 +141,15 @@ def test_the_recipe_is_what_the_settings_say() -> None:
     assert kinds == ["refine_words", "keep_layout"]
 
 
+def test_scenes_have_as_many_things_as_asked() -> None:
+    asked = draw_edits(EDIT_SEEDS, CORE_NOUNS, 12, (1, 2, 2))
+    assert [item.things for item in asked] == 3 * [1] + 6 * [2] + 3 * [1]
+    for item in asked:
+        assert sum(word in CORE_NOUNS for word in item.source.split()) == item.things
+    with pytest.raises(ValueError, match=r"things: \[4\] came; expected some of 1, 2 and 3"):
+        draw_edits(EDIT_SEEDS, CORE_NOUNS, 3, (4,))
+
+
 def test_figures_by_hand() -> None:
     edits = draw_edits(EDIT_SEEDS, CORE_NOUNS, 6)
     good, far, bad = (

@@ -14,7 +14,8 @@ from diffusers import StableDiffusionPipeline
 from attention_studio.emoji.words import CORE_NOUNS
 from attention_studio.evaluate import EditReport, evaluate_compose, evaluate_edit
 from attention_studio.evaluate.judging import Judge
-from attention_studio.evaluate.kept import turns, weights_digest
+from attention_studio.evaluate.kept import turns
+from attention_studio.weights_digest import weights_digest
 
 
 def stop_after(steps: int) -> Any:

@@ -17,11 +17,12 @@ from attention_studio import Session
 from attention_studio.cli.story import story
 from attention_studio.pipelines import STORY_METHODS
 from attention_studio.story import METHODS, StoryJob, StoryRecipe
-from attention_studio.story.files import KEY
+from attention_studio.story.carried import KEY
 
 from .conftest import call
 
 Command = Callable[..., Result]
+ROOT = Path(__file__).resolve().parents[2]
 
 SUBJECTS = ("--subject", "cat: a cat on grass", "--subject", "dog: a dog on grass")
 SCENE = ("--scene", "a cat and a dog on grass")
@@ -78,6 +79,9 @@ def test_portraits_are_drawn_once(
     same = json.loads(again.stdout)
     assert drawn[4:] == [1, 3] and same["reused"] == ["cat", "dog"]
     assert same["recipe"] == said["recipe"] and same["receipt"] == said["receipt"]
+    carried = run("--recipe", folder / "scene-01.png", "--json", "--quiet")
+    assert json.loads(carried.stdout)["recipe"] == said["recipe"] and drawn[6:] == [1, 3]
+    del drawn[6:]
     text = run(*SUBJECTS, "--scene", "a dog on sand", "--retries", 0).stdout
     assert drawn[6:] == [1, 2]  # the cat is not in it
     assert "portrait of 'dog', drawn before" in text and "receipt The controls" in text
@@ -105,6 +109,7 @@ def test_portraits_are_drawn_once(
         ((*SUBJECTS, *SCENE, "--assign", "fate"), "assign"),
         ((*SUBJECTS, *SCENE, "--retries", 99), "retries"),
         (("--recipe", "nowhere.json"), "is no file"),
+        (("--recipe", ROOT / "docs" / "edit.png"), "carries no story"),
         (
             ("--subject", "goat: a goat", "--scene", "a goat", "--masks", "judge"),
             "'judge', which does not know 'goat'",
