@@ -11,7 +11,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="attention-studio-tests-")
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-os.environ["TRITON_INTERPRET"] = "1"  # read by the first import of triton, which diffusers makes
+os.environ.setdefault("TRITON_INTERPRET", "1")  # read by the first import of triton
 
 import pytest
 import torch
