@@ -25,6 +25,8 @@ class Phase(StrEnum):
     mixed = "mixed"
     pairs = "pairs"
     paired = "paired"
+    whole_pairs = "whole-pairs"
+    mostly_pairs = "mostly-pairs"
     simple = "simple"
     everything = "everything"
 
@@ -42,7 +44,9 @@ _IMAGE = (Trainee.emoji_sd, Trainee.emoji_flux)
 _ONLY = {
     "minutes": (*_IMAGE, Trainee.judge),
     "nouns": (*_IMAGE, Trainee.clear),
-    **dict.fromkeys(("fresh_autoencoder", "phase", "compile", "decay"), _IMAGE),
+    **dict.fromkeys(
+        ("fresh_autoencoder", "phase", "compile", "decay", "workers", "batch", "rate"), _IMAGE
+    ),
     "repainter": (Trainee.judge,),
     **dict.fromkeys(("radius", "steps", "pictures", "rank", "prompts"), (Trainee.clear,)),
 }
@@ -87,6 +91,15 @@ def train(
         float,
         typer.Option(min=0.0, max=1.0, help="Image models: last part, of falling learning rate."),
     ] = 0.3,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Image models: processes that draw what it learns from.")
+    ] = 0,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Image models: pictures a step; 256 suit a GPU.")
+    ] = 16,
+    rate: Annotated[
+        float, typer.Option(min=0.0, help="Image models: learning rate; 0.001 suits 256 a step.")
+    ] = 6e-4,
     radius: Annotated[
         float, typer.Option(min=1.0, help="Clear: tokens around a token that it sees.")
     ] = 8.0,
@@ -142,6 +155,9 @@ def train(
         start=start,
         decay=decay,
         repainter=repainter,
+        workers=workers,
+        batch=batch,
+        rate=rate,
     )
     print(folder)
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from PIL.Image import Image
 
+from ..pipelines.calls import guidance_arguments, length_arguments, size_arguments
+
 __all__ = ["Pipeline", "Progress", "draw"]
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -56,7 +58,9 @@ def draw(
             pipe(
                 prompt=part,
                 num_inference_steps=steps,
-                guidance_scale=guidance,
+                **guidance_arguments(pipe, guidance, count=len(part)),
+                **length_arguments(pipe),
+                **size_arguments(pipe),
                 generator=[
                     torch.Generator("cpu").manual_seed(seed)
                     for seed in seeds[start : start + batch]

@@ -10,6 +10,7 @@ ours: 3 + 5 blocks of 6 heads of 32 channels on 16 x 16 packed latents, 7 M para
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -76,17 +77,19 @@ def train_emoji_flux(
         before = FluxPipeline.from_pretrained(start, local_files_only=True)
         for name in ("transformer", "text_encoder", "text_encoder_2"):
             getattr(pipe, name).load_state_dict(getattr(before, name).state_dict())
-    model = nn.ModuleDict(
-        {"flux": pipe.transformer, "clip": pipe.text_encoder, "t5": pipe.text_encoder_2}
-    ).to(budget.device)
-    vae.to(budget.device).eval().requires_grad_(False)
-    denoise = torch.compile(pipe.transformer) if compile else pipe.transformer
 
     def tokenize(captions: list[str]) -> Tensor:
         both = [token_ids(each, captions) for each in (pipe.tokenizer, pipe.tokenizer_2)]
         return torch.cat(both, 1)
 
     feed = Feed(vae, tokenize, nouns, budget, phase)
+    model = nn.ModuleDict(
+        {"flux": pipe.transformer, "clip": pipe.text_encoder, "t5": pipe.text_encoder_2}
+    ).to(budget.device)
+    vae.to(budget.device).eval().requires_grad_(False)
+    if compile:  # a block of each kind, which takes a fraction of the time that all of it takes
+        pipe.transformer.compile_repeated_blocks()
+    places = cache(partial(_places, device=budget.device))
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = feed.batch(step)
@@ -97,13 +100,13 @@ def train_emoji_flux(
         t = draw_times(len(clean), budget.device)
         noisy = torch.lerp(clean, noise, t[:, None, None])
         with autocast(budget.device):
-            velocity = denoise(
+            velocity = pipe.transformer(
                 hidden_states=noisy,
                 timestep=t,
                 pooled_projections=pipe.text_encoder(clip).pooler_output,
                 encoder_hidden_states=pipe.text_encoder_2(t5).last_hidden_state,
                 txt_ids=noisy.new_zeros(MAX_TOKENS, 3),
-                img_ids=_places(grid).to(noisy),
+                img_ids=places(grid),
             ).sample
         return nn.functional.mse_loss(velocity.float(), noise - clean)
 
@@ -127,7 +130,8 @@ def draw_times(count: int, device: str = "cpu") -> Tensor:
     return torch.where(torch.rand(count, device=device) < _UNIFORM, evenly, t)
 
 
-def _places(grid: tuple[int, int]) -> Tensor:
+def _places(grid: tuple[int, int], device: str) -> Tensor:
     """FLUX's positions `[h w, 3]` of image tokens: 0, row, column."""
-    rows, columns = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
+    sides = [torch.arange(side, dtype=torch.float32, device=device) for side in grid]
+    rows, columns = torch.meshgrid(*sides, indexing="ij")
     return torch.stack([torch.zeros_like(rows), rows, columns], -1).flatten(0, 1)

@@ -29,6 +29,7 @@ class Budget:
     folder:  where checkpoints go; an interrupted run resumes from there.
     minutes: wall time of this run; the learning rate falls to zero over its last `decay` part.
     threads: CPU threads; None leaves torch's choice.
+    workers: processes that draw an image model's pictures; 0 = it draws them itself.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Budget:
     seed: int = 0
     device: str = "cpu"
     threads: int | None = None
+    workers: int = 0
     resume: bool = True
     batch: int = 16
     learning_rate: float = 1e-3

@@ -16,10 +16,21 @@ from ..render import Rendered, render
 from ..sample import sample_plan
 from ..words import NOUNS
 
-__all__ = ["TURNS", "Phase", "captioned", "check_nouns", "close_ups", "scenes", "to_model"]
+__all__ = [
+    "TURNS",
+    "Captioned",
+    "Phase",
+    "as_input",
+    "captioned",
+    "check_nouns",
+    "close_ups",
+    "scenes",
+    "to_model",
+]
 
 Seed = int | tuple[int, ...]
 Captioned = tuple[str, NDArray[np.uint8]]
+"""A caption and its picture `[H, W, 3]`."""
 
 
 class Phase(StrEnum):
@@ -99,4 +110,9 @@ def close_ups(seed: Seed, nouns: Sequence[str], size: int) -> Iterator[Captioned
 
 def to_model(images: Sequence[NDArray[np.uint8]]) -> Tensor:
     """`[H, W, 3]` uint8 pictures to one `[B, 3, H, W]` float tensor in [-1, 1]."""
-    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return as_input(torch.from_numpy(np.stack(images)))
+
+
+def as_input(images: Tensor) -> Tensor:
+    """`[B, H, W, 3]` uint8 to `[B, 3, H, W]` float in [-1, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -11,7 +11,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .loop import Budget, trained_so_far
-from .pictures import TURNS, Phase, captioned, to_model
+from .painters import Painters
+from .pictures import TURNS, Captioned, Phase, as_input, captioned
 from .precision import autocast
 from .tokenizer import FILLERS, PREFIXES
 
@@ -23,10 +24,15 @@ Tokenize = Callable[[list[str]], Tensor]
 _CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)
 _SIZE = 3072  # latents in memory
 _REUSE = 4  # how often a latent is trained on, each time with other noise
+_LARGE = 2**18  # latents in memory where workers draw: 4 GiB
+_FIRST = 8192  # of them are there before training starts
 
 
 class Pool:
-    """Each step adds a few scenes, and drops the oldest when full, so that encoding stays cheap."""
+    """Each step adds a few scenes, and drops the oldest when full, so that encoding stays cheap.
+
+    Where workers draw, a step adds what they have ready instead.
+    """
 
     def __init__(
         self,
@@ -36,49 +42,62 @@ class Pool:
         budget: Budget,
         phase: Phase,
     ) -> None:
-        self.vae, self.tokenize, self.device = vae, tokenize, budget.device
+        self.vae, self.device = vae, budget.device
         self.batch_size = budget.batch
         # A resumed run must not see the first scenes again.
         seeds = (budget.seed, trained_so_far(budget).pictures)
-        self.rng = np.random.default_rng((*seeds, 1))
-        self.source = captioned(phase, seeds, nouns, vae.config.sample_size)
-        latents, tokens = self._encode(2 * budget.batch)
-        self.latents = latents.new_empty(_SIZE, *latents.shape[1:])
-        self.tokens = tokens.new_empty(_SIZE, *tokens.shape[1:])
+        size = vae.config.sample_size
+
+        def source(worker: int) -> Iterator[Captioned]:
+            own = (*seeds, worker)
+            return _reworded(captioned(phase, own, nouns, size), (*own, 1))
+
+        first = np.random.SeedSequence(seeds).generate_state(1)
+        self.rng = torch.Generator(self.device).manual_seed(int(first[0]))
+        self.painters = None
+        if budget.workers:
+            self.painters = Painters(
+                source, tokenize, budget.workers, torch.device(self.device).type == "cuda"
+            )
+        self.tokenize, self.source = tokenize, source(0)
+        self.nothing = tokenize([""]).to(self.device)
+        self.size = _LARGE if budget.workers else _SIZE
         self.added = 0
-        self._add(latents, tokens)
+        self.latents = self.tokens = torch.empty(0)
 
     def batch(self) -> tuple[Tensor, Tensor]:
         """Latents `[B, C, h, w]` and token ids `[B, T]`, captions dropped at the usual rate."""
-        self._add(*self._encode(max(self.batch_size // _REUSE, 1)))
-        filled = min(self.added, _SIZE)
-        pick = torch.from_numpy(self.rng.integers(filled, size=self.batch_size))
-        tokens = self.tokens[pick]
-        dropped = torch.from_numpy(self.rng.random(self.batch_size) < _CAPTION_DROPOUT)
-        tokens[dropped] = self.tokenize([""])[0]
-        return self.latents[pick].to(self.device), tokens.to(self.device)
+        if self.painters is None:
+            self._draw(max(self.batch_size // _REUSE, 1) if self.added else 2 * self.batch_size)
+        else:
+            while self.added < _FIRST:
+                self._add(*self.painters.wait())
+            if (chunk := self.painters.ready()) is not None:
+                self._add(*chunk)
+        count, filled = (self.batch_size,), min(self.added, self.size)
+        pick = torch.randint(filled, count, generator=self.rng, device=self.device)
+        dropped = torch.rand(count, generator=self.rng, device=self.device) < _CAPTION_DROPOUT
+        tokens = torch.where(dropped[:, None], self.nothing, self.tokens[pick])
+        return self.latents[pick].float(), tokens
 
-    def _add(self, latents: Tensor, tokens: Tensor) -> None:
-        where = (self.added + torch.arange(len(latents))) % _SIZE
-        self.latents[where], self.tokens[where] = latents, tokens
-        self.added += len(latents)
+    def _draw(self, count: int) -> None:
+        drawn = list(islice(self.source, count))
+        images = torch.from_numpy(np.stack([image for _, image in drawn]))
+        self._add(images, self.tokenize([caption for caption, _ in drawn]))
 
     @torch.no_grad()
-    def _encode(self, count: int) -> tuple[Tensor, Tensor]:
-        drawn = list(islice(self.source, count))
-        images = to_model([image for _, image in drawn]).to(self.device)
+    def _add(self, images: Tensor, tokens: Tensor) -> None:
+        pictures = as_input(images.to(self.device, non_blocking=True))
         with autocast(self.device):
-            latents = self.vae.encode(images).latent_dist.mode().float().cpu()
-        captions = [self._reworded(caption) for caption, _ in drawn]
-        return latents * self.vae.config.scaling_factor, self.tokenize(captions)
-
-    def _reworded(self, caption: str) -> str:
-        """Now and then words that mean nothing here, so that users' prompts may hold them too."""
-        if self.rng.random() < 0.06:
-            caption = f"{self.rng.choice(PREFIXES)} {caption}"
-        if self.rng.random() < 0.06:
-            caption = caption.replace("a ", f"a {self.rng.choice(FILLERS)} ", 1)
-        return caption
+            latents = self.vae.encode(pictures).latent_dist.mode() * self.vae.config.scaling_factor
+        tokens = tokens.to(self.device, non_blocking=True)
+        if not self.added:
+            kind = torch.float32 if self.painters is None else torch.float16
+            self.latents = latents.new_empty(self.size, *latents.shape[1:], dtype=kind)
+            self.tokens = tokens.new_empty(self.size, *tokens.shape[1:])
+        where = (self.added + torch.arange(len(latents), device=self.device)) % self.size
+        self.latents[where], self.tokens[where] = latents.to(self.latents.dtype), tokens
+        self.added += len(latents)
 
 
 class Feed:
@@ -99,3 +118,15 @@ class Feed:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """See Pool."""
         return self.turns[step % len(self.turns)].batch()
+
+
+def _reworded(source: Iterator[Captioned], seeds: tuple[int, ...]) -> Iterator[Captioned]:
+    """Now and then words that mean nothing here, so that users' prompts may hold them too."""
+    rng = np.random.default_rng(seeds)
+    for caption, image in source:
+        text = caption
+        if rng.random() < 0.06:
+            text = f"{rng.choice(PREFIXES)} {text}"
+        if rng.random() < 0.06:
+            text = text.replace("a ", f"a {rng.choice(FILLERS)} ", 1)
+        yield text, image

@@ -30,6 +30,7 @@ _IMAGE_MODELS = {"emoji-sd": train_emoji_sd, "emoji-flux": train_emoji_flux}
 EMBEDDED = Path(__file__).parent.parent / "weights"
 _VERSION = "1"
 _REPAINTED = 2400
+_LARGE_BATCH = 64
 _REPAINTED_SEED = 0x4E9A
 
 
@@ -49,6 +50,9 @@ def run(
     start: Path | None = None,
     decay: float = 0.3,
     repainter: Path | None = None,
+    workers: int = 0,
+    batch: int = 16,
+    rate: float = 6e-4,
 ) -> Path:
     """Train a model for `minutes` and return the folder that holds it, `out / name`.
 
@@ -57,6 +61,7 @@ def run(
     one.
     start: folder of a finished model to go on from, when there is no checkpoint.
     decay: the last part of an image model's time, in which the learning rate falls to zero.
+    workers, batch, rate: of an image model, see Budget; 256 pictures at 1e-3 suit a GPU.
     repainter: folder of an image model that draws a part of the judge's pictures anew; that takes
                twenty minutes or more on a CPU, besides `minutes`.
     """
@@ -82,8 +87,16 @@ def run(
         budget = replace(budget, minutes=minutes * 5 / 6)
     else:
         vae = packaged_autoencoder()
-    # ours: small batches and a short average, as suits runs of some thousand steps.
-    budget = replace(budget, batch=16, learning_rate=6e-4, warmup_steps=60, decay=decay, ema=0.99)
+    # ours: a short average for small batches, as suits runs of some thousand steps.
+    budget = replace(
+        budget,
+        workers=workers,
+        batch=batch,
+        learning_rate=rate,
+        warmup_steps=60 if batch < _LARGE_BATCH else 200,
+        decay=decay,
+        ema=0.99 if batch < _LARGE_BATCH else 0.999,
+    )
     pipe, done = _IMAGE_MODELS[name](
         budget, vae, nouns=nouns, start=start, phase=Phase(phase), compile=compile
     )
