@@ -108,24 +108,24 @@ def check_disc(
 
 
 FLUX = DiscLayout.of([(512, 64, 64)], (0, 512), 8)
-DISCS = {  # layout, B, H, D, precision, with bias; the slowest to compile first
-    "two grids, pooled, fp32": (
-        DiscLayout.of([(0, 9, 13), (122, 5, 4)], (117, 5), 3, (142, 9)), 2, 2, 128, FP32, True,
+DISCS = {  # layout, B, H, D, precision, with bias; every other one is slow to compile
+    "two grids, fp32": (
+        DiscLayout.of([(0, 9, 13), (122, 5, 4)], (117, 5), 3), 2, 2, 128, FP32, False,
     ),
-    "FLUX at 1024, radius 8": (FLUX, 1, 6, 128, BF16, False),
-    "FLUX at 1024, radius 16": (
-        DiscLayout.of([(512, 64, 64)], (0, 512), 16), 1, 4, 128, BF16, False,
-    ),
+    "no text, itself only": (DiscLayout.of([(0, 9, 13)], (0, 0), 1), 1, 2, 64, BF16, False),
+    "channels in pieces": (DiscLayout.of([(3, 9, 6)], (0, 3), 2.5), 1, 2, 72, FP32, True),
+    "whole tiles": (DiscLayout.of([(3, 33, 40)], (0, 3), 30), 1, 2, 64, BF16, False),
     "dK and dV in a launch each": (DiscLayout.of([(3, 5, 18)], (0, 3), 3), 1, 2, 200, BF16, True),
+    "rows that start anywhere": (DiscLayout.of([(5, 19, 21)], (0, 5), 6), 1, 3, 37, FP16, False),
     "pooled, hidden keys": (
         DiscLayout.of([(77, 33, 40)], (0, 77), 8, (1397, 80)), 1, 2, 128, BF16, True,
     ),
     "SD3, image first": (DiscLayout.of([(0, 64, 64)], (4096, 333), 16), 2, 3, 64, FP16, False),
     "text first, odd, fp32": (DiscLayout.of([(77, 9, 13)], (0, 77), 5.5), 1, 2, 64, FP32, False),
-    "channels in pieces": (DiscLayout.of([(3, 9, 6)], (0, 3), 2.5), 1, 2, 72, FP32, False),
-    "rows that start anywhere": (DiscLayout.of([(5, 19, 21)], (0, 5), 6), 1, 3, 37, FP16, False),
-    "no text, itself only": (DiscLayout.of([(0, 9, 13)], (0, 0), 1), 1, 2, 64, BF16, False),
-    "whole tiles": (DiscLayout.of([(3, 33, 40)], (0, 3), 30), 1, 2, 64, BF16, False),
+    "FLUX at 1024, radius 8": (FLUX, 1, 6, 128, BF16, False),
+    "FLUX at 1024, radius 16": (
+        DiscLayout.of([(512, 64, 64)], (0, 512), 16), 1, 4, 128, BF16, False,
+    ),
 }  # fmt: skip
 
 
