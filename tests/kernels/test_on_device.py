@@ -225,7 +225,7 @@ def test_maps(case: tuple[int, ...], record_property: Record) -> None:
     q, k, *_ = tokens(B, N, max(N, T + 5), H, D, dtype)
     q = q * 2
     bias = None if shape is None else bias_of(*shape[1:])[None].expand(B, H, N, T)
-    lse = (q.double() @ k.double().mT * D**-0.5).logsumexp(-1).float()
+    lse = maps_reference.lse(q.double(), k.double()).float()
     lse[..., :1] = -torch.inf if N > 1 else 0.0
     k, words, dout = k[:, :, :T], noise(B, T, W), noise(B, N, W, seed=9)
     rest = words, lse, bias, D**-0.5
