@@ -1,8 +1,13 @@
-"""One of the processes of test_patches.py: draws with its band of rows and says what it held."""
+"""One of the processes of test_patches.py: draws with its band of rows and says what it held.
+
+Then it runs the example with the arguments that are left: to start takes longer than to draw.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +36,12 @@ CASES: dict[str, tuple[LocalWindow, dict[str, Any]]] = {
 
 
 def main(out: Path) -> None:
-    dist.init_process_group("gloo")
+    dist.init_process_group(  # by a file: torchrun's own place to meet is for the example
+        "gloo",
+        init_method=(out / "group").as_uri(),
+        rank=int(os.environ["RANK"]),
+        world_size=int(os.environ["WORLD_SIZE"]),
+    )
     rank, studio, held = dist.get_rank(), JointStudio("flux"), dict[str, list[int]]()
     stock = studio()
     for name, (window, asked) in CASES.items():
@@ -69,3 +79,5 @@ def main(out: Path) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     main(Path(sys.argv[1]))
+    sys.argv = sys.argv[2:]
+    runpy.run_path(sys.argv[0], run_name="__main__")

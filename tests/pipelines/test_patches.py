@@ -29,11 +29,19 @@ from ..processors.joint_pipelines import JointStudio
 from .patch_worker import CASES
 
 
-def launch(root: Path, *program: object) -> None:
-    """In two processes, from the checkout."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
+    """What two processes drew, from the checkout: the cases, then the picture of the example."""
+    out = tmp_path_factory.mktemp("patches")
+    torch.manual_seed(0)
+    save_pipeline(build_emoji_flux(build_autoencoder(64)), out / "emoji-flux")
+    torchrun = "-m torch.distributed.run --standalone --nproc-per-node=2 -m".split()
+    command = [sys.executable, *torchrun, "tests.pipelines.patch_worker", out]
+    command += [root / "examples" / "patches.py", "--out", out / "patches.png"]
+    command += ["--model", out / "emoji-flux", "--prompt", "a cat"]
+    command += ["--radius", 3, "--side", 64, "--steps", 2]
     done = subprocess.run(
-        [*command, *map(str, program)],
+        [str(word) for word in command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         cwd=root,
@@ -41,13 +49,6 @@ def launch(root: Path, *program: object) -> None:
         timeout=500,
     )
     assert done.returncode == 0, done.stdout.decode()[-4000:]
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
-    """What two processes drew."""
-    out = tmp_path_factory.mktemp("patches")
-    launch(root, "-m", "tests.pipelines.patch_worker", out)
     return out
 
 
@@ -65,14 +66,8 @@ def test_two_processes_draw_what_one_draws(drawn: Path, name: str) -> None:
         assert (expected - stock).abs().max() > 1e-2, "windows must matter"
 
 
-def test_the_example_draws_what_one_process_draws(tmp_path: Path, root: Path) -> None:
-    torch.manual_seed(0)
-    folder, out = tmp_path / "emoji-flux", tmp_path / "patches.png"
-    save_pipeline(build_emoji_flux(build_autoencoder(64)), folder)
-    options = {"--model": folder, "--prompt": "a cat", "--radius": 3, "--side": 64, "--steps": 2}
-    example = root / "examples" / "patches.py"
-    launch(root, example, "--out", out, *(word for pair in options.items() for word in pair))
-    pipe: Any = load(folder)
+def test_the_example_draws_what_one_process_draws(drawn: Path) -> None:
+    pipe: Any = load(drawn / "emoji-flux")
     with attach(pipe, [LocalWindow(3)]):
         (expected,) = pipe(
             "a cat",
@@ -82,7 +77,7 @@ def test_the_example_draws_what_one_process_draws(tmp_path: Path, root: Path) ->
             max_sequence_length=MAX_TOKENS,
             generator=torch.Generator().manual_seed(0),
         ).images
-    apart = np.abs(np.asarray(Image.open(out), int) - np.asarray(expected, int))
+    apart = np.abs(np.asarray(Image.open(drawn / "patches.png"), int) - np.asarray(expected, int))
     assert apart.max() <= 1, "rounded to bytes"
 
 
