@@ -9,7 +9,7 @@ from time import process_time
 
 import pytest
 
-from attention_studio.syntax import apply_syntax, parse
+from attention_studio.syntax import Parsed, apply_syntax, parse
 
 N = 10_000
 HOSTILE: dict[str, Callable[[int], str]] = {
@@ -43,19 +43,23 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 }
 
 
+def _read(name: str, n: int) -> tuple[float, Parsed]:
+    """The seconds that reading takes, and what was read."""
+    prompt = HOSTILE[name](n)
+    start = process_time()
+    parsed = parse(prompt, steps=10)
+    return process_time() - start, parsed
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_prompts_are_read_in_linear_time(name: str) -> None:
     """Four times the prompt takes about four times the time; quadratic would be sixteen."""
-    took = []
-    for n in (N // 4, N):
-        tries = []
-        for _ in range(2):  # garbage of other tests is collected in one of them at most
-            start = process_time()
-            parsed = parse(HOSTILE[name](n), steps=10)
-            tries.append(process_time() - start)
-        took.append(min(tries))
-    assert took[1] < 8 * took[0] + 0.2
-    assert took[1] < 5
+    short = min(_read(name, N // 4)[0] for _ in range(2))
+    long, parsed = _read(name, N)
+    if long >= 8 * short + 0.2:  # garbage of other tests is collected in one of two at most
+        long, parsed = _read(name, N)
+    assert long < 8 * short + 0.2
+    assert long < 5
     assert len(parsed.warnings) < 12
     assert all(abs(w.weight) <= 100 for w in parsed.weights)
 
