@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from diffusers import FluxPipeline
 
@@ -36,6 +37,7 @@ def test_times_favour_noise_and_cover_everything() -> None:
     assert 0.65 < times.median() < 0.75
 
 
+@pytest.mark.usefixtures("second_a_look")
 def test_emoji_flux_trains_resumes_and_loads_as_a_stock_pipeline(tmp_path: Path) -> None:
     budget = Budget(tmp_path, 0.1, batch=4, learning_rate=2e-3, warmup_steps=2)
     vae = build_autoencoder(64)

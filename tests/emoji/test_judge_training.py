@@ -81,8 +81,9 @@ def test_edges_are_learned_from_known_pixels_only() -> None:
         assert judge_loss(replace(said, things=below), batch) > loss
 
 
+@pytest.mark.usefixtures("second_a_look")
 def test_a_short_run_learns_is_resumed_and_saved(tmp_path: Path) -> None:
-    budget = Budget(tmp_path, 0.15, batch=4, threads=1, warmup_steps=5, ema=0.5)
+    budget = Budget(tmp_path, 0.5, batch=4, threads=1, warmup_steps=5, ema=0.5)
     batch = Pool(None, (11,), 16, broken=0.0).batch(16)
     torch.manual_seed(0)
     with torch.no_grad():

@@ -60,6 +60,7 @@ def test_a_phase_shows_what_it_is_named_after(phase: Phase, side: int, things: s
     assert {sum(word in CORE_NOUNS for word in words) for words in said} == things
 
 
+@pytest.mark.usefixtures("second_a_look")
 def test_emoji_sd_trains_resumes_and_loads_as_a_stock_pipeline(tmp_path: Path) -> None:
     torch.manual_seed(0)
     budget = Budget(tmp_path, 0.1, batch=4, learning_rate=2e-3, warmup_steps=2)
