@@ -38,8 +38,8 @@ ptx: $(READY)   ## compile every GPU kernel (no GPU needed), compare with the re
 	  --record benchmarks/results/ahead_of_time.csv --commit "$$(git describe --always --dirty=+)" \
 	  $(if $(REFRESH),--refresh)
 
-test: $(READY)  ## pytest, on the CPU with one thread
-	$(BIN)/python -m pytest -q
+test: $(READY)  ## pytest, on the CPU: two processes of one thread each
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 docs: $(READY)  ## write docs/help.md from the live command line, docs/capabilities.md from trying every pair
 	$(BIN)/python docs/make_help.py
