@@ -16,19 +16,19 @@ __all__ = ["guidance_arguments", "length_arguments", "size_arguments"]
 
 
 def guidance_arguments(
-    pipe: Any, scale: float, negative: str | None = None, *, count: int = 1
+    pipe: Any, scale: float, negative: str | None = None, *, count: int | None = None
 ) -> dict[str, Any]:
     """Keyword arguments for a call of `pipe` with guidance.
 
     negative: with a model distilled for guidance, only one that is said asks for a second pass.
-    count:    of prompts that the call has.
+    count:    of the prompts, where the call has a list of them.
     """
     if "true_cfg_scale" not in _parameters(pipe):
-        said = {} if negative is None else {"negative_prompt": [negative] * count}
+        said = {} if negative is None else {"negative_prompt": _each(negative, count)}
         return {"guidance_scale": scale, **said}
     if negative is None and getattr(pipe.transformer.config, "guidance_embeds", False):
         return {"guidance_scale": scale}
-    return {"true_cfg_scale": scale, "negative_prompt": [negative or ""] * count}
+    return {"true_cfg_scale": scale, "negative_prompt": _each(negative or "", count)}
 
 
 def length_arguments(pipe: Any) -> dict[str, Any]:
@@ -47,6 +47,10 @@ def size_arguments(pipe: Any) -> dict[str, Any]:
         return {}
     side = pipe.vae.config.sample_size
     return {"height": side, "width": side}
+
+
+def _each(text: str, count: int | None) -> str | list[str]:
+    return text if count is None else [text] * count
 
 
 def _parameters(pipe: Any) -> Any:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from .calls import guidance_arguments, length_arguments
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -113,19 +115,8 @@ def redraw(pipe: Any, image: Image, step: Finer, asked: dict[str, Any]) -> Image
 def _call(
     pipe: Any, prompt: str, negative: str | None, guidance: float, length: int | None
 ) -> dict[str, Any]:
-    from inspect import signature
-
-    known = signature(type(pipe).__call__).parameters
-    asked: dict[str, Any] = {"prompt": prompt}
-    if length is not None and "max_sequence_length" in known:
-        asked["max_sequence_length"] = length
-    if "true_cfg_scale" not in known:
-        return asked | {"guidance_scale": guidance, "negative_prompt": negative}
-    if negative is not None:
-        return asked | {"true_cfg_scale": guidance, "negative_prompt": negative}
-    if getattr(pipe.transformer.config, "guidance_embeds", False):
-        return asked | {"guidance_scale": guidance}
-    return asked | {"true_cfg_scale": guidance, "negative_prompt": ""}
+    sized = length_arguments(pipe) if length is None else {"max_sequence_length": length}
+    return {"prompt": prompt, **guidance_arguments(pipe, guidance, negative), **sized}
 
 
 def _image_to_image(pipe: Any) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .build import build
 from .device import UnavailableError
 from .drawing_finer import check_finer, draw_over
+from .pipelines.calls import guidance_arguments, length_arguments
 from .pipelines.carrying import carrying
 from .processors.attach import attach
 from .processors.recorder import Maps
@@ -224,9 +225,11 @@ def _call(
     generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
     images: list[Image] = pipe(
         prompt=prompts[0] if one else list(prompts),
-        negative_prompt=recipe.negative if one else [recipe.negative] * len(prompts),
+        **guidance_arguments(
+            pipe, recipe.guidance, recipe.negative or None, count=None if one else len(prompts)
+        ),
+        **length_arguments(pipe),
         num_inference_steps=recipe.steps,
-        guidance_scale=recipe.guidance,
         height=height,
         width=width,
         num_images_per_prompt=each,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .finer_spec import finer_sizes
+from .pipelines.calls import guidance_arguments, length_arguments
 from .pipelines.coarse_to_fine import Finer, redraw
 from .processors import LocalWindow
 from .processors.families.positions import stretch
@@ -41,9 +42,9 @@ def draw_over(pipe: Any, recipe: Recipe, prompt: str, image: Image, seed: int, w
             controls.append(LocalWindow(step.radius, scale="proportional", ntk=step.ntk))
         asked = {
             "prompt": prompt,
-            "negative_prompt": recipe.negative,
+            **guidance_arguments(pipe, recipe.guidance, recipe.negative or None),
+            **length_arguments(pipe),
             "num_inference_steps": recipe.steps,
-            "guidance_scale": recipe.guidance,
             "generator": torch.Generator("cpu").manual_seed(seed + number),
             "callback_on_step_end": watch,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..pipelines.calls import guidance_arguments
 from ..processors.controls.local_window import LocalWindow
 
 __all__ = ["Distillation"]
@@ -65,15 +66,11 @@ class Distillation:
 
     def call(self, pipe: Any) -> dict[str, Any]:
         """How the pipeline is called for the teacher's pictures, but for prompt, size and noise."""
-        asked: dict[str, Any] = {
+        return {
             "num_inference_steps": self.drawn_in,
-            "guidance_scale": self.guidance,
+            **guidance_arguments(pipe, self.guidance),
             **self.length,
         }
-        if not pipe.transformer.config.guidance_embeds:
-            del asked["guidance_scale"]
-            asked |= {"negative_prompt": "", "true_cfg_scale": self.guidance}
-        return asked
 
     @property
     def length(self) -> dict[str, Any]:

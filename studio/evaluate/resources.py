@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+from ..pipelines.calls import guidance_arguments, length_arguments, size_arguments
 from ..pipelines.load import resolve
 
 __all__ = ["Resources", "measure_resources"]
@@ -96,7 +97,9 @@ def _here() -> None:
         picture = pipe(
             _PROMPT,
             num_inference_steps=steps,
-            guidance_scale=guidance,
+            **guidance_arguments(pipe, guidance),
+            **length_arguments(pipe),
+            **size_arguments(pipe),
             generator=torch.Generator("cpu").manual_seed(seed),
         ).images[0]
         seconds.append(perf_counter() - before)

@@ -21,6 +21,7 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..words import CORE_NOUNS
 from .loop import Budget, Trained, fit
@@ -34,6 +35,8 @@ __all__ = ["build_emoji_flux", "draw_times", "pack", "train_emoji_flux"]
 
 _UNIFORM = 0.2  # of the times are drawn evenly, so that none is forgotten
 _SHIFT = 2.0  # of the sampler's times towards noise
+# Without cuDNN's, whose backward for heads of 32 channels wrote where it must not on an H100.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def build_emoji_flux(vae: AutoencoderKL) -> FluxPipeline:
@@ -99,7 +102,7 @@ def train_emoji_flux(
         noise = torch.randn_like(clean)
         t = draw_times(len(clean), budget.device)
         noisy = torch.lerp(clean, noise, t[:, None, None])
-        with autocast(budget.device):
+        with autocast(budget.device), sdpa_kernel(_ATTENTION):
             velocity = pipe.transformer(
                 hidden_states=noisy,
                 timestep=t,
