@@ -1,9 +1,10 @@
 """The figures of an embedded model: what it draws, where its word maps lie, what it costs.
 
-    python benchmarks/evaluate_base.py [--model emoji-sd] [--prompts 240] [--out out/evaluate]
+    python benchmarks/evaluate_base.py [--model emoji-sd] [--prompts 240] [--part words] …
+    python benchmarks/evaluate_base.py --part base --prompts 500 --batch 125 --device cuda
 
-Writes `results/evaluate_base.csv`, one row a figure with device and commit; pictures,
-sheets and tables go to `--out`.
+Writes `results/evaluate_base.csv`, one row a figure with device and commit, in place of the rows
+that the model had for those parts; pictures, sheets and tables go to `--out`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +33,9 @@ HERE = Path(__file__).resolve().parent
 COLUMNS = ("suite", "group", "split", "question", "value", "low", "high", "n")
 
 
+PARTS = ("base", "words", "costs")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="emoji-sd")
@@ -39,34 +43,46 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--part", action="append", choices=PARTS, help="repeat for more; else all")
     parser.add_argument("--out", type=Path, default=Path("out/evaluate"))
     asked = parser.parse_args()
+    parts = asked.part or PARTS
     about = describe(asked.model)
-    # Costs first: this process still sleeps and holds nothing.
-    costs = measure_resources(asked.model, steps=asked.steps, guidance=asked.guidance)
-    pipe = load(asked.model)
-    base = evaluate_base(
-        pipe,
-        nouns=about.nouns,
-        prompts=asked.prompts,
-        steps=asked.steps,
-        guidance=asked.guidance,
-        seed=asked.seed,
-        model=about.name,
-        folder=asked.out,
-        progress=_show,
-    )
-    drawn = draw_prompts(EVALUATION_SEEDS + asked.seed, about.nouns, asked.prompts)
-    words = measure_word_maps(
-        pipe,
-        [item.prompt for item in drawn if item.group in ("one thing", "two things")],
-        steps=asked.steps,
-        guidance=asked.guidance,
-        folder=asked.out,
-        progress=_show,
-    )
-    (asked.out / "resources.json").write_text(costs.to_json() + "\n", encoding="utf-8")
-    print(base.table(), words.table(), costs.to_json(), sep="\n")
+    rows: list[Row] = []
+    if "costs" in parts:  # first: this process still sleeps and holds nothing
+        costs = measure_resources(asked.model, steps=asked.steps, guidance=asked.guidance)
+        asked.out.mkdir(parents=True, exist_ok=True)
+        (asked.out / "resources.json").write_text(costs.to_json() + "\n", encoding="utf-8")
+        print(costs.to_json())
+        rows += _cost_rows(costs)
+    pipe = load(asked.model).to(asked.device)
+    how = {"steps": asked.steps, "guidance": asked.guidance, "batch": asked.batch}
+    if "base" in parts:
+        base = evaluate_base(
+            pipe,
+            nouns=about.nouns,
+            prompts=asked.prompts,
+            seed=asked.seed,
+            model=about.name,
+            folder=asked.out,
+            progress=_show,
+            **how,
+        )
+        print(base.table())
+        rows += _base_rows(base)
+    if "words" in parts:
+        drawn = draw_prompts(EVALUATION_SEEDS + asked.seed, about.nouns, asked.prompts)
+        words = measure_word_maps(
+            pipe,
+            [item.prompt for item in drawn if item.group in ("one thing", "two things")],
+            folder=asked.out,
+            progress=_show,
+            **how,
+        )
+        print(words.table())
+        rows += _word_rows(words)
     made: Row = {
         "model": about.name,
         "version": about.version,
@@ -74,13 +90,24 @@ def main() -> None:
         "guidance": asked.guidance,
         "seed": asked.seed,
         "cores": os.cpu_count(),
-        **stamp(torch.device("cpu")),
+        **stamp(torch.device(asked.device)),
     }
-    with (HERE / "results" / "evaluate_base.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*COLUMNS, *made])
+    put_rows(HERE / "results" / "evaluate_base.csv", rows, made)
+
+
+def put_rows(file: Path, rows: Sequence[Row], made: Row) -> None:
+    """Write rows made as `made` says in place of those the file has of their model and suites."""
+    new = [{**dict.fromkeys(COLUMNS, ""), **row, **made} for row in rows]
+    suites = {row["suite"] for row in new}
+    before: list[Row] = []
+    if file.is_file():
+        with file.open(newline="", encoding="utf-8") as opened:
+            before = [*csv.DictReader(opened)]
+    kept = [r for r in before if r["model"] != made["model"] or r["suite"] not in suites]
+    with file.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, [*COLUMNS, *made])
         writer.writeheader()
-        for row in (*_base_rows(base), *_word_rows(words), *_cost_rows(costs)):
-            writer.writerow({**dict.fromkeys(COLUMNS, ""), **row, **made})
+        writer.writerows([*kept, *new])
 
 
 def _base_rows(report: BaseReport) -> Iterator[Row]:
