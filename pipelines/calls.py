@@ -34,8 +34,9 @@ def guidance_arguments(
 def length_arguments(pipe: Any) -> dict[str, Any]:
     """`max_sequence_length` where `pipe` would pad to more tokens than its tokenizer allows."""
     asked = _parameters(pipe).get("max_sequence_length")
-    tokenizer = getattr(pipe, "tokenizer_2", None) if hasattr(pipe, "text_encoder_2") else None
-    if asked is None or tokenizer is None or not hasattr(tokenizer, "model_max_length"):
+    last = next((n for n in ("tokenizer_3", "tokenizer_2") if hasattr(pipe, n)), None)  # T5's
+    tokenizer = last and getattr(pipe, last)
+    if asked is None or tokenizer is None:
         return {}
     length = tokenizer.model_max_length
     return {"max_sequence_length": length} if length < asked.default else {}

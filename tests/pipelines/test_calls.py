@@ -29,8 +29,8 @@ class FluxPipeline:
     def __init__(self, *, distilled: bool = False, tokens: int = 48) -> None:
         self.transformer = SimpleNamespace(config=SimpleNamespace(guidance_embeds=distilled))
         self.vae = SimpleNamespace(config=SimpleNamespace(sample_size=64))
-        self.text_encoder_2 = object()
         self.tokenizer_2 = SimpleNamespace(model_max_length=tokens)
+        self.tokenizer_3: SimpleNamespace | None
 
     def __call__(
         self,
@@ -61,6 +61,11 @@ def test_no_more_text_than_the_tokenizer_allows() -> None:
     assert length_arguments(FluxPipeline()) == {"max_sequence_length": 48}
     assert length_arguments(FluxPipeline(tokens=512)) == {}
     assert length_arguments(StablePipeline()) == {}
+    three = FluxPipeline(tokens=77)  # as in Stable Diffusion 3: CLIP, CLIP, T5
+    three.tokenizer_3 = SimpleNamespace(model_max_length=512)
+    assert length_arguments(three) == {}
+    three.tokenizer_3 = None
+    assert length_arguments(three) == {}
 
 
 def test_flux_is_told_the_size_that_others_ask_their_autoencoder_for() -> None:
