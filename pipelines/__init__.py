@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         StableDiffusionXLPromptToPromptPipeline,
     )
     from .story import Cast, Scene, Story
-    from .story_methods import STORY_METHODS, dreamstory, isolated_and_repositioned
+    from .story_methods import STORY_METHODS, OnCanvases, dreamstory, isolated_and_repositioned
 
 __all__ = [
     "STORY_METHODS",
@@ -40,6 +40,7 @@ __all__ = [
     "Grounding",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
+    "OnCanvases",
     "QwenImagePromptToPromptPipeline",
     "Scene",
     "StableDiffusion3PromptToPromptPipeline",
@@ -81,7 +82,12 @@ _HOMES = {
         "StableDiffusionXLPromptToPromptPipeline",
     ),
     "story": ("Cast", "Scene", "Story"),
-    "story_methods": ("STORY_METHODS", "dreamstory", "isolated_and_repositioned"),
+    "story_methods": (
+        "STORY_METHODS",
+        "OnCanvases",
+        "dreamstory",
+        "isolated_and_repositioned",
+    ),
 }
 
 

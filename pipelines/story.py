@@ -31,7 +31,8 @@ from ..processors.controls import FindPlaces, Subject
 from ..processors.controls.regions import Region
 from ..processors.prompts import says
 from .assignment import Likeness, assigned, colour_likeness
-from .story_methods import Method, isolated_and_repositioned
+from .placed_portraits import placed_portraits
+from .story_methods import Method, OnCanvases, isolated_and_repositioned
 
 __all__ = ["Cast", "Scene", "Segmenter", "Story"]
 
@@ -177,7 +178,11 @@ class Story:
         )
         seeds = [*(self._seed(one) for one in here), seed + attempt]
         texts = [*(one.portrait for one in here), prompt]
-        with attach(self.pipe, [*self.method(subjects), *controls]) as run:
+        placing: list[Control] = []
+        if isinstance(self.method, OnCanvases):
+            pictures = [image for image, _ in portraits]
+            subjects, *placing = placed_portraits(self.pipe, subjects, pictures)
+        with attach(self.pipe, [*placing, *self.method(subjects), *controls]) as run:
             images = self._draw(texts, seeds)
         lost = tuple(
             f"{word!r} was not found in {attempt + 1} rehearsals and was left alone"

@@ -7,25 +7,29 @@ are written that way too.
 
     base                 none
     style-aligned        Hertz et al. 2023 (arXiv:2312.02133); the first portrait's style
-    consistory           Tewel et al. 2024 (arXiv:2402.03286); its shared attention alone, without
-                         vanilla queries and feature injection
+    consistory           Tewel et al. 2024 (arXiv:2402.03286); its shared attention and vanilla
+                         queries, without feature injection
     storydiffusion       Zhou et al. 2024 (arXiv:2405.01434); memories of all, which nothing keeps
                          apart
     dreamstory           He et al. 2024 (arXiv:2407.12899); all queries read all portraits
     isolate              IR-Diffusion's isolation alone
     isolate + reposition IR-Diffusion's two, reposition at the level of tokens
+    isolate + reposition latents
+                         the same at the level of latents, ours; UNets only
     ir-diffusion         He et al. 2024 (arXiv:2411.19261); these and mutual cross-attention
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
 
 from ..processors.control import Control
 from ..processors.controls import (
     AlignStyle,
+    BlendQueries,
     IsolateSubjects,
     ReadSubjectPrompts,
     RepositionSubjects,
@@ -34,10 +38,25 @@ from ..processors.controls import (
     Subject,
 )
 
-__all__ = ["STORY_METHODS", "Method", "dreamstory", "isolated_and_repositioned"]
+__all__ = ["STORY_METHODS", "Method", "OnCanvases", "dreamstory", "isolated_and_repositioned"]
 
 Method: TypeAlias = Callable[[tuple[Subject, ...]], Sequence[Control]]
 """From subjects, with the portraits as prompts 0, 1, …, to the controls of the last run."""
+
+
+@dataclass(frozen=True)
+class OnCanvases:
+    """A method for which portraits are pasted into their places before the denoiser sees them.
+
+    It gets subjects whose seats are those places. Pictures of the portraits that come out of its
+    run are of no use.
+    """
+
+    method: Method
+
+    def __call__(self, subjects: tuple[Subject, ...]) -> Sequence[Control]:
+        return self.method(subjects)
+
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -56,7 +75,10 @@ def _consistory(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
     scene = len(subjects)
     seats = (_WHOLE if subject.seat is None else subject.seat for subject in subjects)
     where = (*seats, _WHOLE)  # the scene is no anchor: its own place is not asked for
-    return (ShareSubjects(where=where, anchors=tuple(range(scene)), prompts=(scene,)),)
+    return (
+        ShareSubjects(where=where, anchors=tuple(range(scene)), prompts=(scene,)),
+        BlendQueries(prompts=(scene,)),
+    )
 
 
 def _storydiffusion(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
@@ -75,6 +97,12 @@ STORY_METHODS: Mapping[str, Method] = MappingProxyType(
         "isolate + reposition": lambda subjects: (
             IsolateSubjects(subjects),
             RepositionSubjects(subjects),
+        ),
+        "isolate + reposition latents": OnCanvases(
+            lambda subjects: (
+                IsolateSubjects(subjects),
+                RepositionSubjects(subjects, move=False),  # they stand there already
+            )
         ),
         "ir-diffusion": isolated_and_repositioned,
     }

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .controls import (
         AlignStyle,
         BindAttributes,
+        BlendQueries,
         BoxLayout,
         Excite,
         FindPlaces,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         KeepLayout,
         LocalBlend,
         LocalWindow,
+        PlacePortraits,
         ReadSubjectPrompts,
         RecordMaps,
         RefineWords,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignStyle",
     "BindAttributes",
+    "BlendQueries",
     "BoxLayout",
     "Call",
     "Cancelled",
@@ -59,6 +62,7 @@ __all__ = [
     "LocalWindow",
     "Mask",
     "Mix",
+    "PlacePortraits",
     "Prompts",
     "ReadSubjectPrompts",
     "RecordMaps",
@@ -88,6 +92,7 @@ _HOMES = {
     "controls": (
         "AlignStyle",
         "BindAttributes",
+        "BlendQueries",
         "BoxLayout",
         "Excite",
         "FindPlaces",
@@ -96,6 +101,7 @@ _HOMES = {
         "KeepLayout",
         "LocalBlend",
         "LocalWindow",
+        "PlacePortraits",
         "ReadSubjectPrompts",
         "RecordMaps",
         "RefineWords",

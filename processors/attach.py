@@ -121,8 +121,9 @@ def _check(
     refused = [type(c).__name__ for c in controls if isinstance(c, Condition)]
     if refused and not family.padded:
         raise ValueError(
-            f"controls: {refused[0]} exchanges embeddings, which in {type(denoiser).__name__} have "
-            "as many tokens as their text; expected a model that pads them"
+            f"controls: {refused[0]} changes what the denoiser is given, where embeddings of "
+            f"{type(denoiser).__name__} have as many tokens as their text; expected a model that "
+            "pads them"
         )
     editing = [type(c).__name__ for c in controls if isinstance(c, LatentEdit | Objective)]
     if editing and family.keeps(pipe.scheduler) is Keeps.NEVER:
@@ -241,17 +242,18 @@ def _entering(
     if not run.clock.started:  # the pipeline has just said how many of the timesteps it will use
         run.clock.start(pipe.num_timesteps, scheduler.order)
     changed = run.entered(inputs, family.size(bound.arguments))
+
+    def probe(sample: Any, rows: Sequence[int]) -> Any:
+        asked = {**bound.arguments, **_named(family, changed)}
+        asked.pop("self")
+        return denoiser(**{**family.rows(asked, rows), family.arguments["sample"]: sample})
+
     between_steps = getattr(scheduler, "state_in_first_order", True)  # not within Heun's two calls
     if between_steps and run.objectives:
-
-        def probe(sample: Any, rows: Sequence[int]) -> Any:
-            asked = {**bound.arguments, **_named(family, changed)}
-            asked.pop("self")
-            return denoiser(**{**family.rows(asked, rows), family.arguments["sample"]: sample})
-
         one = torch.ones((), dtype=changed.sample.dtype, device=changed.sample.device)
         scaled = getattr(scheduler, "scale_model_input", None)  # flows do not scale
         changed = run.nudged(changed, probe, one if scaled is None else scaled(one, changed.t))
+    run.rehearse(changed, probe)
     if changed is inputs:
         return None
     bound.arguments.update(_named(family, changed))

@@ -16,7 +16,7 @@ from .prompts import TextBlock, TokenizedText, tokenize
 from .recorder import Columns
 from .sight import Sights
 
-__all__ = ["AnyMix", "Context", "Control", "Encode", "Prompts"]
+__all__ = ["AnyMix", "Context", "Control", "Encode", "Prompts", "twins"]
 
 AnyMix = TypeVar("AnyMix", Mix, JointMix)
 """A `Mix`, or what stands for it where image and text share one softmax: the verbs are the same."""
@@ -155,3 +155,10 @@ class Control:
     def overrides(cls, verb: str) -> bool:
         """Whether this control answers a verb at all."""
         return getattr(cls, verb) is not getattr(Control, verb)
+
+
+def twins(prompts: Prompts, controls: Sequence[Control]) -> frozenset[int]:
+    """Prompts with the source's text that no control leads away from it."""
+    texts = prompts.texts or ()
+    alike = (p for p in range(1, len(texts)) if texts[p] == texts[0])
+    return frozenset(p for p in alike if not any(control.departs(p) for control in controls))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, log10
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from .recorder import Maps
 
-__all__ = ["Receipt", "compare", "map_shift"]
+__all__ = ["Receipt", "compare", "map_shift", "two_of"]
 
 _NONE, _WEAK = 0.25, 1.0  # ours: mean change of the 0-255 scale below which an edit is not seen
 
@@ -59,6 +60,18 @@ def compare(source: Tensor, edit: Tensor, inside: Tensor | None = None) -> Recei
         effect=effect,
         warnings=(heard[effect],) if effect in heard else (),
     )
+
+
+def two_of(
+    images: Sequence[Tensor], prompts: int, each: int, edit: int, image: int
+) -> tuple[Tensor, Tensor]:
+    """The source's picture and an edit's, of all pictures of a call, `each` of every prompt."""
+    if len(images) != prompts * each or not 0 < edit < prompts:
+        raise ValueError(
+            f"images, edit: came {len(images)} pictures and edit {edit}; the run had {prompts} "
+            f"prompts of {each} pictures"
+        )
+    return images[image], images[edit * each + image]
 
 
 def map_shift(maps: Maps, prompt: int, image: int = 0) -> dict[str, float]:

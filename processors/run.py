@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from . import engine
 from .call import Batch, Call, Grid, Segments, Site, Step
 from .clock import Clock
-from .control import Context, Control, Encode, Prompts
+from .control import Context, Control, Encode, Prompts, twins
 from .families import Encoded, Family
 from .noise import check_start
 from .nudge import Nudge, nudge, spread, unmoved
 from .plan import Plans
-from .receipt import Receipt, compare, map_shift
+from .receipt import Receipt, compare, map_shift, two_of
 from .recorder import Maps, Recorder
+from .rehearsal import unrehearsed, wishes
 from .step import Condition, Inputs, LatentEdit, Noting, Objective, Observer
 from .tensors import Tensors
 
@@ -52,7 +55,7 @@ class Run:
         self._plans = Plans()
         self._twins: frozenset[int] = frozenset()
         self._cancelled = False
-        self._probing = False
+        self._probing: tuple[Control, ...] | None = None  # those that act beside the step's call
         self._delta: Tensor | None = None
         self._began = False  # prompts are encoded and the loop has not begun
 
@@ -85,12 +88,8 @@ class Run:
         inside: [h, w] bool, where a change was meant; None = everywhere.
         """
         encoded = self._require_encoded()
-        if len(images) != encoded.prompts * encoded.images or not 0 < edit < encoded.prompts:
-            raise ValueError(
-                f"images, edit: came {len(images)} pictures and edit {edit}; the run had "
-                f"{encoded.prompts} prompts of {encoded.images} pictures"
-            )
-        found = compare(images[image], images[edit * encoded.images + image], inside)
+        both = two_of(images, encoded.prompts, encoded.images, edit, image)
+        found = compare(*both, inside)
         cut = () if self._prompts is None else self._prompts.cut()
         warnings = found.warnings + cut + unmoved(self._nudges)
         shift = map_shift(self.maps, edit, image)
@@ -119,7 +118,7 @@ class Run:
         self._began = True
         self._encoded, self._delta, self._nudges = encoded, None, []
         self._recorder, self._plans = Recorder(self._budget_bytes), Plans()
-        prompts = Prompts(
+        prompts = self._prompts = Prompts(
             encoded.texts,
             encoded.prompts,
             encoded.images,
@@ -127,17 +126,10 @@ class Run:
             encode,
             encoded.cond.shape[1],
         )
-        self._prompts = prompts
         bound = (control.bind(prompts) for control in self._controls)
         self._bound = tuple(control for control in bound if control is not None)
         self._outside = tuple(c for c in self._bound if not isinstance(c, Objective))
-        self._twins = frozenset(p for p in range(1, prompts.count) if self._is_twin(prompts, p))
-
-    def _is_twin(self, prompts: Prompts, prompt: int) -> bool:
-        texts = prompts.texts
-        if texts is None or texts[prompt] != texts[0]:
-            return False
-        return not any(control.departs(prompt) for control in self._bound)
+        self._twins = twins(prompts, self._bound)
 
     def entered(self, inputs: Inputs, size: Grid) -> Inputs:
         """The denoiser is called on latents of that size; the inputs to call it with."""
@@ -150,8 +142,7 @@ class Run:
                 "broke off before its loop; attach anew"
             )
         self._began = False
-        batch = self._family.batch(encoded, inputs.context)
-        self._batch = replace(batch, twins=self._twins)
+        self._batch = replace(self._family.batch(encoded, inputs.context), twins=self._twins)
         self.latents, self.texts = size, inputs.context.shape[1]
         for control in self._bound:
             if isinstance(control, Condition):
@@ -160,8 +151,8 @@ class Run:
 
     @property
     def probing(self) -> bool:
-        """Whether the denoiser is called for a gradient, within its own pre-hook."""
-        return self._probing
+        """Whether the denoiser is called beside the step, within its own pre-hook."""
+        return self._probing is not None
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -180,24 +171,17 @@ class Run:
         part = self._family.latent_part(self._pipe, inputs, self.latents)
         if not batch.cond:  # guidance's own call: the conditional one of this step came before it
             return self._moved(inputs, part, scale) if self._delta is not None else inputs
-        recorder, plans, rows = self._recorder, self._plans, batch.cond
+        rows = batch.cond
 
         def look(seen: Tensor) -> Recorder:
             self._recorder = Recorder(self._budget_bytes)
             probe(seen, rows)
             return self._recorder
 
-        own = Batch(tuple(batch.rows[row] for row in rows), batch.twins)
-        self._plans = Plans()  # of fewer rows: kept apart, so that neither drives the other out
-        self._batch, self._probing = own, True
-        try:
+        with self._apart(rows, unrehearsed(self._bound)) as own:
             sample = inputs.sample[list(rows)]
-            delta, done = nudge(active, step, sample, look, float(scale), part, own)
-        finally:
-            self._recorder, self._plans = recorder, plans
-            self._batch, self._probing = batch, False
+            self._delta, done = nudge(active, step, sample, look, float(scale), part, own)
         self._nudges.append(done)
-        self._delta = delta
         return self._moved(inputs, part, scale)
 
     def _moved(self, inputs: Inputs, part: tuple[slice, ...], scale: Tensor) -> Inputs:
@@ -207,9 +191,29 @@ class Run:
         moved[part] += scale * spread(delta, batch, self.shape[1])
         return replace(inputs, sample=moved)
 
+    def rehearse(self, inputs: Inputs, probe: Callable[[Tensor, Sequence[int]], Any]) -> None:
+        """Calls the denoiser without controls for those who want to see that; cf. `nudged`."""
+        rows, watchers = wishes(self._bound, *self._now())
+        if rows:
+            with self._apart(rows, watchers), torch.no_grad():
+                probe(inputs.sample[list(rows)], rows)
+
+    @contextmanager
+    def _apart(self, rows: Sequence[int], controls: tuple[Control, ...]) -> Iterator[Batch]:
+        """For a call of the denoiser beside that of the step: some rows, under these controls."""
+        (_, batch), recorder, plans = self._now(), self._recorder, self._plans
+        own = Batch(tuple(batch.rows[row] for row in rows), batch.twins)
+        self._plans = Plans()  # of fewer rows: kept apart, so that neither drives the other out
+        self._batch, self._probing = own, controls
+        try:
+            yield own
+        finally:
+            self._recorder, self._plans = recorder, plans
+            self._batch, self._probing = batch, None
+
     def left(self) -> None:
         """The denoiser is done; attention outside of it is nobody's business."""
-        if not self._probing:
+        if self._probing is None:
             self._batch = None
 
     @property
@@ -282,7 +286,7 @@ class Run:
         if self._batch is None or self._step is None or not self._batch.every:
             return ()
         step = self._step
-        bound = self._bound if self._probing else self._outside
+        bound = self._outside if self._probing is None else self._probing
         return tuple(control for control in bound if control.acts(site, step))
 
     def _now(self) -> tuple[Step, Batch]:

@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from torch import Tensor
 
 from .call import Batch, Step
 from .recorder import Maps
+
+if TYPE_CHECKING:
+    from .control import Control
 
 __all__ = [
     "Condition",
@@ -28,6 +31,7 @@ __all__ = [
     "Objective",
     "Observer",
     "Refining",
+    "Rehearsing",
     "Relative",
     "Selective",
     "Stretch",
@@ -101,6 +105,23 @@ class Selective(Objective, Protocol):
 
     def moved(self, batch: Batch) -> Sequence[int]:
         """Rows of the batch, all of them conditional, whose latents it may move."""
+        ...
+
+
+@runtime_checkable
+class Rehearsing(Protocol):
+    """A control that wants to know what the denoiser does by itself in a step: vanilla queries.
+
+    On the step's own inputs it is called first under nothing but `watcher`; its result is dropped.
+    """
+
+    def rehearses(self, step: Step, batch: Batch) -> Sequence[int]:
+        """Rows of the batch for which that is done; none = it is not done."""
+        ...
+
+    @property
+    def watcher(self) -> Control:
+        """Who looks on, and changes nothing."""
         ...
 
 

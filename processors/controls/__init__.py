@@ -2,6 +2,7 @@
 
 from .align_style import AlignStyle
 from .bind_attributes import BindAttributes
+from .blend_queries import BlendQueries
 from .box_layout import BoxLayout
 from .excite import Excite
 from .find_places import FindPlaces
@@ -10,6 +11,7 @@ from .isolate_subjects import IsolateSubjects
 from .keep_layout import KeepLayout
 from .local_blend import LocalBlend
 from .local_window import LocalWindow
+from .place_portraits import PlacePortraits
 from .read_subject_prompts import ReadSubjectPrompts
 from .record_maps import RecordMaps
 from .refine_words import RefineWords
@@ -28,6 +30,7 @@ from .subjects import Subject
 __all__ = [
     "AlignStyle",
     "BindAttributes",
+    "BlendQueries",
     "BoxLayout",
     "Excite",
     "FindPlaces",
@@ -36,6 +39,7 @@ __all__ = [
     "KeepLayout",
     "LocalBlend",
     "LocalWindow",
+    "PlacePortraits",
     "ReadSubjectPrompts",
     "RecordMaps",
     "RefineWords",

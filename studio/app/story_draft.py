@@ -14,6 +14,7 @@ MOST_SUBJECTS = 3  # rows of the form
 METHOD_NAMES = {
     "ir-diffusion": "IR-Diffusion",
     "isolate + reposition": "Isolation, reposition",
+    "isolate + reposition latents": "Isolation, reposition of latents",
     "isolate": "Isolation alone",
     "dreamstory": "DreamStory",
     "storydiffusion": "StoryDiffusion",

@@ -220,7 +220,7 @@ class _Stage:
 
 
 def _file(i: int, method: str) -> str:
-    return f"{i + 1:04d}-{method.replace(' + ', '-and-')}"
+    return f"{i + 1:04d}-{method.replace(' + ', '-and-').replace(' ', '-')}"
 
 
 def _save(

@@ -22,6 +22,7 @@ METHODS: tuple[str, ...] = (
     "dreamstory",
     "isolate",
     "isolate + reposition",
+    "isolate + reposition latents",
     "ir-diffusion",
 )
 """The names of `pipelines.story_methods`, which could not be read without torch."""

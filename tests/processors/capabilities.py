@@ -14,6 +14,7 @@ from attention_studio.capabilities import Matrix
 from attention_studio.processors import (
     AlignStyle,
     BindAttributes,
+    BlendQueries,
     BoxLayout,
     Control,
     Excite,
@@ -23,6 +24,7 @@ from attention_studio.processors import (
     KeepLayout,
     LocalBlend,
     LocalWindow,
+    PlacePortraits,
     ReadSubjectPrompts,
     RecordMaps,
     RefineWords,
@@ -82,6 +84,10 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "align_style": lambda during: AlignStyle(during=during),
     "follow_source": lambda during: FollowSource(during=during),
     "share_subjects": lambda during: ShareSubjects(where=(_BOX, _BOX), anchors=(0,), during=during),
+    "blend_queries": lambda during: BlendQueries(during=during, prompts=(1,)),
+    "place_portraits": lambda during: PlacePortraits(
+        torch.zeros(1, 4, 8, 8), (1,), torch.linspace(1, 0, 1000), during
+    ),
     "share_tokens": lambda during: ShareTokens(sources=(0,), early=1.0, late=1.0, during=during),
 }
 _TWO, _BOX = ("tiger", "grass"), (0.0, 0.0, 0.5, 1.0)
