@@ -15,6 +15,12 @@ from .recipe import Recipe
 
 __all__ = ["Model", "describe", "find_models"]
 
+_BASES = {  # pipelines whose denoiser takes local windows: whether it has a base for ntk too
+    "FluxPipeline": True,
+    "StableDiffusion3Pipeline": False,
+    "QwenImagePipeline": False,
+}
+
 
 @dataclass(frozen=True)
 class Model:
@@ -40,6 +46,21 @@ class Model:
     nouns: tuple[str, ...]
     version: str | None
     licence: str | None
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether its attention takes local windows."""
+        return self.family in _BASES
+
+    @property
+    def has_base(self) -> bool:
+        """Whether its rotary positions have a base that `ntk` multiplies."""
+        return _BASES.get(self.family, False)
+
+    @property
+    def token_px(self) -> int:
+        """Pixels of a transformer's token, on each side; steps up are in multiples of it."""
+        return 2 * self.vae_factor
 
     def with_size(self, recipe: Recipe) -> Recipe:
         """The recipe with its size filled in; ValueError for one that the model cannot draw."""
@@ -92,7 +113,8 @@ def describe(
     vae_factor = 2 ** (len(widths) - 1)
     sample = (unet or transformer).get("sample_size")
     patch = 2 if transformer else 1  # transformers see 2 x 2 latents as one token
-    trained = card.get("image_size", sample * vae_factor if isinstance(sample, int) else None)
+    said = sample * vae_factor if isinstance(sample, int) else vae.get("sample_size")
+    trained = card.get("image_size", said if isinstance(said, int) else None)
     files = [path] if single else [file for file in path.rglob("*") if file.is_file()]
     return Model(
         name=str(card.get("name", path.stem if single else path.name)),

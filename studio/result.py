@@ -44,6 +44,8 @@ class Result:
     warnings: sentences, each once.
     timings:  seconds by name: load, generate, judge, and plain when that was drawn.
     made:     what drew it beside the recipe: scheduler, device, dtype.
+    peak_bytes: the most memory held while `images` were drawn, weights included; see `Peak`.
+              None where it cannot be known, and for pictures drawn together with others.
     """
 
     recipe: Recipe
@@ -55,3 +57,4 @@ class Result:
     warnings: tuple[str, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     made: Mapping[str, str] = field(default_factory=dict)
+    peak_bytes: int | None = None

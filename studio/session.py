@@ -16,6 +16,7 @@ from .finer_spec import finer_steps
 from .memory import estimate_bytes, free_bytes
 from .models import Model, describe
 from .notices import cut_words, warnings_of
+from .peak import Peak
 from .pipelines.load import load
 from .preview import Preview
 from .processors.prompts import shown_words
@@ -149,10 +150,11 @@ class Session:
             extra = (len(recipe.prompts) - recipe.is_edit) if plain else 0
             total = _steps(recipe) * (calls + extra)
             watch = Watch(total, recipe.steps, progress, cancel, preview, self._preview)
-            start = perf_counter()
+            peak, start = Peak(str(pipe.device)), perf_counter()
             drawing = draw(pipe, recipe, watch)
             timings = {"load": loading, "generate": perf_counter() - start}
-            result = self._result(recipe, drawing, timings)
+            held = peak.held()
+            result = replace(self._result(recipe, drawing, timings), peak_bytes=held)
             if not plain:
                 return result
             if drawn is not None and recipe.is_edit:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from ..window_pairs import window_pairs
 
 __all__ = ["disc_pairs", "labelled_pairs", "useful_flops"]
 
@@ -11,11 +12,7 @@ __all__ = ["disc_pairs", "labelled_pairs", "useful_flops"]
 def disc_pairs(grid: tuple[int, int], text: int, radius: float) -> int:
     """Pairs of one head: text with everything both ways, and dy² + dx² < radius² in the grid."""
     height, width = grid
-    y = torch.arange(1 - height, height, dtype=torch.float64)[:, None]
-    x = torch.arange(1 - width, width, dtype=torch.float64)[None, :]
-    places = (height - y.abs()) * (width - x.abs())  # how many pairs lie so far apart
-    image = int(places[y**2 + x**2 < radius**2].sum())
-    return image + 2 * text * height * width + text**2
+    return window_pairs(grid, radius) + 2 * text * height * width + text**2
 
 
 def labelled_pairs(see: Tensor, own: Tensor) -> int:

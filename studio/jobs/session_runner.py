@@ -129,6 +129,7 @@ def _said(result: Result) -> Mapping[str, Any]:
         ],
         "warnings": list(result.warnings),
         "timings": dict(result.timings),
+        "peak_bytes": result.peak_bytes,
     }
 
 
