@@ -13,7 +13,7 @@ from .desk import Desk, owner
 from .literal import literal
 from .result_panel import result_panel
 
-__all__ = ["Panel", "job_panel", "nothing_yet"]
+__all__ = ["Panel", "job_panel", "nothing_yet", "running"]
 
 Panel: TypeAlias = Callable[[Desk, Job, Callable[[], None] | None], None]
 """Draws a job's result; the last argument draws what stands for what is still to come."""
@@ -39,7 +39,7 @@ def job_panel(desk: Desk, where: str, comes: str, press: str, panel: Panel = res
         if job.state.ended:
             st.info("Cancelled.")
         else:
-            _running(desk, job.id)
+            running(desk, job.id)
     elif desk.complete(job):
         panel(desk, job, None if job.state.ended else lambda: _rest(desk, job.id))
         if job.state is State.cancelled:
@@ -58,7 +58,8 @@ def nothing_yet(comes: str, press: str) -> None:
 
 
 @st.fragment(run_every=_EVERY_S)
-def _running(desk: Desk, number: int) -> None:
+def running(desk: Desk, number: int) -> None:
+    """How far a job is that has nothing to show yet; the page is drawn again when it has."""
     job = desk.journal.get(number)
     if job.state.ended or job.result is not None:
         st.rerun()

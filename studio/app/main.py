@@ -16,6 +16,7 @@ from .edit_page import edit_page, take_over
 from .gallery_page import gallery_page
 from .ground_page import ground_page
 from .models_page import models_page
+from .resolution_page import resolution_page, take_over_resolution
 from .settings import Settings
 from .story_page import story_page
 from .theme import CSS
@@ -44,6 +45,8 @@ def main() -> None:
     def use(recipe: Recipe) -> None:
         if take_over_composition(recipe):
             st.switch_page(compose)
+        if recipe.finer and take_over_resolution(recipe):
+            st.switch_page(resolution)
         take_over(recipe)
         st.switch_page(edit)
 
@@ -51,10 +54,14 @@ def main() -> None:
     compose = st.Page(lambda: compose_page(desk), title="Compose", url_path="compose")
     story = st.Page(lambda: story_page(desk), title="Story", url_path="story")
     ground = st.Page(lambda: ground_page(desk), title="Ground", url_path="ground")
+    resolution = st.Page(
+        lambda: resolution_page(desk), title="High resolution", url_path="resolution"
+    )
     batch = st.Page(lambda: batch_page(desk), title="Batch", url_path="batch")
     gallery = st.Page(lambda: gallery_page(desk, use), title="Gallery", url_path="gallery")
     models = st.Page(lambda: models_page(desk), title="Models", url_path="models")
-    st.navigation([edit, compose, story, ground, batch, gallery, models], position="top").run()
+    pages = [edit, compose, story, ground, resolution, batch, gallery, models]
+    st.navigation(pages, position="top").run()
 
 
 @st.cache_data(show_spinner=False)

@@ -24,6 +24,8 @@ PAGES = {
     "gallery_page(desk, lambda recipe: st.session_state.update(used=recipe))",
     "ground": "from attention_studio.app.ground_page import ground_page; ground_page(desk)",
     "models": "from attention_studio.app.models_page import models_page; models_page(desk)",
+    "resolution": "from attention_studio.app.resolution_page import resolution_page; "
+    "resolution_page(desk)",
     "story": "from attention_studio.app.story_page import story_page; story_page(desk)",
 }
 FRAME = """
@@ -31,14 +33,16 @@ from pathlib import Path
 import streamlit as st
 from attention_studio.app.desk import open_desk
 from attention_studio.app.settings import Settings
-desk = open_desk(Settings(Path({out!r})))
+desk = open_desk(Settings(Path({out!r}), tuple(map(Path, {models!r}))))
 {page}
 """
 
 
-def visit(out: Path, name: str, **query: str) -> AppTest:
-    """Opens a page by its name, as another visitor."""
-    at = AppTest.from_string(FRAME.format(out=str(out), page=PAGES[name]), default_timeout=60)
+def visit(out: Path, name: str, models: tuple[Path, ...] = (), **query: str) -> AppTest:
+    """Opens a page by its name, as another visitor. models: folders with further models."""
+    folders = [str(folder) for folder in models]
+    script = FRAME.format(out=str(out), models=folders, page=PAGES[name])
+    at = AppTest.from_string(script, default_timeout=60)
     for key, value in query.items():
         at.query_params[key] = value
     return at.run()

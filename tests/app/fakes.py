@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from attention_studio.app.draft import words_of
+from attention_studio.finer_spec import finer_sizes
 from attention_studio.gallery import Gallery
 from attention_studio.jobs import Job, Report, SessionRunner
 from attention_studio.recipe import Recipe
@@ -78,7 +79,8 @@ class FakeSession:
 
     def _result(self, recipe: Recipe) -> Result:
         height, width = recipe.size or (64, 64)
-        images = [_picture(prompt, width, height) for prompt in recipe.prompts]
+        tall, wide = [(height, width), *finer_sizes((height, width), recipe.finer)][-1]
+        images = [_picture(prompt, wide, tall) for prompt in recipe.prompts]
         recorded = [spec for spec in recipe.controls if spec.control == "record_maps"]
         ramp = np.tile(np.linspace(0, 0.5, 16, dtype=np.float32), (16, 1))
         maps = {
@@ -95,6 +97,7 @@ class FakeSession:
             warnings=("seen <i>in</i> *passing*",) if recipe.negative else (),
             timings={"load": 0.0, "generate": 0.1},
             made={"scheduler": "DDIMScheduler"},
+            peak_bytes=1_500_000_000,
         )
 
 

@@ -227,7 +227,7 @@ def test_a_composition_survives_a_reload_and_comes_back_from_the_gallery(app: Ap
     page.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/compose", "/batch", "/gallery", "/models"])
+@pytest.mark.parametrize("path", ["/", "/compose", "/resolution", "/batch", "/gallery", "/models"])
 def test_a_narrow_screen_scrolls_only_down(app: App, path: str) -> None:
     page = app.open(path)
     page.set_viewport_size({"width": 390, "height": 844})
@@ -247,6 +247,7 @@ def test_a_narrow_screen_scrolls_only_down(app: App, path: str) -> None:
 
 _LAST = {  # what a page shows last
     "/compose": "The example is ready",
+    "/resolution": "The example is ready",
     "/batch": "The example is ready",
     "/gallery": "Open",
     "/models": "What goes together",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,14 @@ from PIL import Image
 from pydantic import ValidationError
 
 from attention_studio import Recipe, Session
+from attention_studio.app.resolution_draft import ResolutionDraft, beside, outlook
+from attention_studio.drawing_finer import check_finer
 from attention_studio.finer_spec import finer_sizes
+from attention_studio.models import describe
 from attention_studio.stored import read_stored
 
+from ..processors.conftest import sd
+from ..processors.joint_pipelines import flux, qwen, sd3
 from .conftest import CAT, DOG, call
 
 
@@ -86,3 +94,49 @@ def test_what_makes_no_sense_is_one_sentence(session: Session, tiny_sd: Path) ->
 def test_sizes_are_whole_tokens() -> None:
     finer = Recipe(prompts=(CAT,), finer=({"factor": 1.3}, {"factor": 1.3})).finer  # type: ignore[arg-type]
     assert finer_sizes((128, 64), finer, 8) == [(168, 80), (216, 112)]
+
+
+@pytest.mark.parametrize("make", [flux, sd3, qwen, sd])
+def test_a_model_says_unloaded_what_its_pipeline_takes(
+    make: Callable[[], Any], tiny_sd: Path
+) -> None:
+    pipe = make()
+    model = replace(describe(tiny_sd), family=type(pipe).__name__)
+    windows = ResolutionDraft(ntk=1.0).recipe()
+    for recipe, taken in (
+        (windows, model.has_windows),
+        (ResolutionDraft().recipe(), model.has_base),
+        (ResolutionDraft().on(model).recipe(), True),
+    ):
+        try:
+            check_finer(pipe, recipe)
+        except ValueError:
+            assert not taken
+        else:
+            assert taken
+
+
+def test_windows_and_full_attention_from_one_seed(tmp_path: Path) -> None:
+    flux().save_pretrained(tmp_path / "flux")
+    model = describe(tmp_path / "flux")
+    draft = ResolutionDraft(
+        CAT, radii=(2.0, 2.0), ntk=3.0, model=str(model.path), size=(32, 32), steps=2, guidance=1
+    )
+    recipe = draft.on(model).recipe()
+    dense = beside(recipe, "dense", model)
+    assert dense is not None
+    own, seen = Session(recipe.model), dict[int, None]()
+    own.warm()
+    watch = own.pipe.transformer.register_forward_pre_hook(
+        lambda _m, _a, given: seen.update({given["hidden_states"].shape[1]: None}), with_kwargs=True
+    )
+    found, full = own.run(recipe), own.run(dense)
+    assert found.images[0].size == full.images[0].size == (64, 64)
+    assert not np.array_equal(np.asarray(found.images[0]), np.asarray(full.images[0]))
+    watch.remove()
+    again = own.run(recipe)
+    assert np.array_equal(np.asarray(again.images[0]), np.asarray(found.images[0]))
+    said = outlook(recipe, model)
+    assert len(said) == len(seen) == 2
+    for count, line in zip(seen, said, strict=True):
+        assert f" = {count} tokens" in line
