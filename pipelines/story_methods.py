@@ -17,6 +17,12 @@ are written that way too.
     isolate + reposition latents
                          the same at the level of latents, ours; UNets only
     ir-diffusion         He et al. 2024 (arXiv:2411.19261); these and mutual cross-attention
+    ir-diffusion latents the same with reposition at the level of latents, ours; UNets only
+    ir-diffusion late    the same as ir-diffusion from a fifth of the steps on, ours
+
+In a UNet portraits' tokens carry their own places with them: read from the first step on, while the
+layout is decided, they draw subjects away from where the rehearsal had them. The last two are two
+ways around that.
 """
 
 from __future__ import annotations
@@ -37,6 +43,7 @@ from ..processors.controls import (
     ShareTokens,
     Subject,
 )
+from ..processors.interval import Interval
 
 __all__ = ["STORY_METHODS", "Method", "OnCanvases", "dreamstory", "isolated_and_repositioned"]
 
@@ -59,6 +66,7 @@ class OnCanvases:
 
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
+_LATE = Interval(0.2, 1.0)
 
 
 def isolated_and_repositioned(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
@@ -69,6 +77,25 @@ def isolated_and_repositioned(subjects: tuple[Subject, ...]) -> tuple[Control, .
 def dreamstory(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
     """DreamStory, He et al. 2024 (arXiv:2407.12899): nobody is kept apart nor moved."""
     return RepositionSubjects(subjects, gate=False, move=False), ReadSubjectPrompts(subjects)
+
+
+def _placed(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
+    return (
+        IsolateSubjects(subjects),
+        RepositionSubjects(subjects, move=False),  # they stand there already
+    )
+
+
+def _placed_and_read(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
+    return *_placed(subjects), ReadSubjectPrompts(subjects)
+
+
+def _late(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
+    return (
+        IsolateSubjects(subjects, during=_LATE),
+        RepositionSubjects(subjects, during=_LATE),
+        ReadSubjectPrompts(subjects, during=_LATE),
+    )
 
 
 def _consistory(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:
@@ -98,12 +125,9 @@ STORY_METHODS: Mapping[str, Method] = MappingProxyType(
             IsolateSubjects(subjects),
             RepositionSubjects(subjects),
         ),
-        "isolate + reposition latents": OnCanvases(
-            lambda subjects: (
-                IsolateSubjects(subjects),
-                RepositionSubjects(subjects, move=False),  # they stand there already
-            )
-        ),
+        "isolate + reposition latents": OnCanvases(_placed),
         "ir-diffusion": isolated_and_repositioned,
+        "ir-diffusion latents": OnCanvases(_placed_and_read),
+        "ir-diffusion late": _late,
     }
 )

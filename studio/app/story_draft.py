@@ -13,6 +13,8 @@ MOST_SUBJECTS = 3  # rows of the form
 
 METHOD_NAMES = {
     "ir-diffusion": "IR-Diffusion",
+    "ir-diffusion latents": "IR-Diffusion, reposition of latents",
+    "ir-diffusion late": "IR-Diffusion after the layout",
     "isolate + reposition": "Isolation, reposition",
     "isolate + reposition latents": "Isolation, reposition of latents",
     "isolate": "Isolation alone",

@@ -24,6 +24,8 @@ METHODS: tuple[str, ...] = (
     "isolate + reposition",
     "isolate + reposition latents",
     "ir-diffusion",
+    "ir-diffusion latents",
+    "ir-diffusion late",
 )
 """The names of `pipelines.story_methods`, which could not be read without torch."""
 

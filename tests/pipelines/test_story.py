@@ -229,6 +229,23 @@ def test_every_method_by_name_leaves_the_portraits(name: str) -> None:
     assert bool(found.notes) is (name != "base")
 
 
+def test_a_late_method_begins_as_its_rehearsal() -> None:
+    pipe, places = sd(), {"cat": LEFT, "lion": RIGHT}
+    seen: list[Tensor] = []
+
+    def keep(_: Any, step: int, __: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        seen.append(tensors["latents"][-1])
+        return tensors
+
+    call = {**SIZE, "num_inference_steps": 4, "callback_on_step_end": keep}
+    for name in ("base", "ir-diffusion late", "ir-diffusion"):
+        Story(pipe, CAST, halves, STORY_METHODS[name], call=call).scene(SCENE, places=places)
+    base, late, early = (seen[i + 8 : i + 12] for i in (0, 12, 24))  # two portraits come first
+    torch.testing.assert_close(late[0], base[0], atol=1e-6, rtol=0)
+    assert not torch.allclose(late[1], base[1], atol=1e-4)
+    assert not torch.allclose(early[0], base[0], atol=1e-4)
+
+
 def test_a_portrait_from_before_is_not_drawn_again() -> None:
     first = Story(sd(), CAST, halves, call=SIZE)
     portraits = first.portraits()
