@@ -34,7 +34,7 @@ Beside: TypeAlias = Literal["nothing", "dense", "at once"]
 BESIDES: Mapping[Beside, str] = {
     "nothing": "Nothing",
     "dense": "Full attention",
-    "at once": "At once, without steps up",
+    "at once": "At once",
 }
 """What may be drawn to compare with, and what the page calls it."""
 

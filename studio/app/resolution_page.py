@@ -102,7 +102,8 @@ def _asking(desk: Desk) -> None:
         format_func=lambda what: BESIDES[what],
         key=_BESIDE,
         required=True,
-        help="From the same seed, as a run of its own.",
+        help="From the same seed, as a run of its own. Full attention: without windows. At once: "
+        "at the final size from the first step, without steps up.",
         **KEPT,
     )
     _say_outlook(model)

@@ -123,7 +123,7 @@ def _missing(desk: Desk, name: str, job: Job) -> None:
 
 def _figures(drawn: list[_Drawn], model: Model | None) -> None:
     """One column a run; nothing stands here that was not measured or counted."""
-    table: dict[str, list[str]] = {"": ["Pixels", "Seconds", "Most memory", "Last step"]}
+    table: dict[str, list[str]] = {"": ["Pixels", "Seconds", "Most memory", "Largest size"]}
     for one in drawn:
         height, width = _size(one)
         peak = one.result.get("peak_bytes")

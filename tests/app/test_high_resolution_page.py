@@ -179,7 +179,7 @@ def test_the_example_and_the_same_at_once(
     assert not [field for field in at.number_input if "Radius" in field.label]
     assert list(at.segmented_control(key="resolution_beside").options) == [
         "Nothing",
-        "At once, without steps up",
+        "At once",
     ]
     at.segmented_control(key="resolution_beside").set_value("at once").run()
     at.button(key="resolution_go").click().run()
@@ -191,7 +191,7 @@ def test_the_example_and_the_same_at_once(
     assert asked(out, at) == ResolutionDraft(radii=(0.0, 0.0), ntk=1.0).recipe()
     assert [tab.label for tab in at.tabs] == ["Figures", "Compare", "Recipe"]
     table = at.table[0].value
-    assert list(table.columns) == ["", "In steps", "At once, without steps up"]
+    assert list(table.columns) == ["", "In steps", "At once"]
     assert list(table["In steps"]) == ["128 × 128", "0.1", "1.50 GB", "full attention"]
     pictures = sorted(out.rglob("*.png"))
     assert len(pictures) == 2
