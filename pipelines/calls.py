@@ -35,7 +35,7 @@ def length_arguments(pipe: Any) -> dict[str, Any]:
     """`max_sequence_length` where `pipe` would pad to more tokens than its tokenizer allows."""
     asked = _parameters(pipe).get("max_sequence_length")
     last = next((n for n in ("tokenizer_3", "tokenizer_2") if hasattr(pipe, n)), None)  # T5's
-    tokenizer = last and getattr(pipe, last)
+    tokenizer = getattr(pipe, last) if last else None
     if asked is None or tokenizer is None:
         return {}
     length = tokenizer.model_max_length
