@@ -18,9 +18,15 @@ from .fakes import SLOW_SEED, SLOW_STEP_S, STEP_S, Counting, FakeSession, drawn
 
 
 class FakeBatchSession(FakeSession):
-    """Colours as before; a call of several recipes takes the time of one."""
+    """Colours as before; a call of several recipes takes the time of one.
+
+    hold: a call with the slow seed does not end while there is this file.
+    """
 
     pipe = SimpleNamespace()
+
+    def __init__(self, hold: Path) -> None:
+        self.hold = hold
 
     def run(self, recipe: Recipe, **more: Any) -> Result:
         return super().run(recipe, **more) if more else drawn(recipe)
@@ -28,12 +34,14 @@ class FakeBatchSession(FakeSession):
     def run_together(
         self, recipes: Sequence[Recipe], *, cancel: Callable[[], bool]
     ) -> list[Result]:
-        for _ in range(recipes[0].steps):
+        slow, left = recipes[0].seed == SLOW_SEED, recipes[0].steps
+        while left > 0 or (slow and self.hold.exists()):
             if cancel():
                 from attention_studio.processors.run import Cancelled
 
                 raise Cancelled
-            time.sleep(SLOW_STEP_S if recipes[0].seed == SLOW_SEED else STEP_S)
+            time.sleep(SLOW_STEP_S if slow else STEP_S)
+            left -= 1
         for recipe in recipes:
             if recipe.negative.startswith("fail"):
                 raise ValueError("negative: <b>no</b> *failure*")
@@ -42,7 +50,8 @@ class FakeBatchSession(FakeSession):
 
 def make_both(folder: Path, device: str) -> Runner:
     """As `attention_studio.app.runner` makes it."""
-    recipes, batches = Counting(folder), BatchRunner(FakeBatchSession(), folder)  # type: ignore[arg-type]
+    session: Any = FakeBatchSession(folder / "hold")
+    recipes, batches = Counting(folder), BatchRunner(session, folder)
 
     def run(job: Job, report: Report) -> Mapping[str, Any]:
         return (batches if is_batch(job.options) else recipes)(job, report)

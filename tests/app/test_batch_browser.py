@@ -28,13 +28,15 @@ def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> 
     page = app.open("/batch")
     page.get_by_role("button", name="Plan").click()
     page.get_by_text("6 calls of the pipeline", exact=False).wait_for()
-    slow = [{"id": f"{i}", "prompt": f"a cat {i}", "seed": SLOW_SEED, "steps": 40} for i in (1, 2)]
+    slow = [{"id": f"{i}", "prompt": f"a cat {i}", "seed": SLOW_SEED, "steps": 5} for i in (1, 2)]
     lines = [json.dumps(row) for row in ({"id": "0", "prompt": "<b>a dog</b> :smile:"}, *slow)]
     manifest = tmp_path / "mine.jsonl"
     manifest.write_text("\n".join([*lines, "{"]), encoding="utf-8")
     page.locator("input[type=file]").set_input_files(manifest)
     text = page.get_by_label("Manifest", exact=True)
     expect(text).to_have_value(manifest.read_text(encoding="utf-8"))
+    hold = app.folder / "hold"
+    hold.touch()
     page.get_by_role("button", name="Start").click()
     page.get_by_text("1 of 3 rows", exact=False).wait_for()
     page.reload()
@@ -45,6 +47,7 @@ def test_a_batch_is_planned_drawn_left_and_resumed(app: App, tmp_path: Path) -> 
     page.get_by_text("rows done", exact=False).wait_for()
     app.wait_for(State.cancelled, cancelled + 1)
     page.get_by_text("line 4: it is not valid JSON").wait_for()
+    hold.unlink()
     page.get_by_role("button", name="Resume").click()
     page.get_by_text("3 of 3 rows done").wait_for()
     expect(page.locator("[data-testid=stImage] img")).to_have_count(3)
