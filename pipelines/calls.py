@@ -43,10 +43,11 @@ def length_arguments(pipe: Any) -> dict[str, Any]:
 
 
 def size_arguments(pipe: Any) -> dict[str, Any]:
-    """`height` and `width` where `pipe` would not ask its autoencoder for them."""
-    if not type(pipe).__name__.startswith("Flux"):
+    """`height` and `width` of the autoencoder where the denoiser does not say its own."""
+    denoiser = getattr(pipe, "transformer", None) or pipe.unet
+    side = getattr(pipe.vae.config, "sample_size", None)
+    if side is None or getattr(denoiser.config, "sample_size", None) is not None:
         return {}
-    side = pipe.vae.config.sample_size
     return {"height": side, "width": side}
 
 

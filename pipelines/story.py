@@ -31,6 +31,7 @@ from ..processors.controls import FindPlaces, Subject
 from ..processors.controls.regions import Region
 from ..processors.prompts import says
 from .assignment import Likeness, assigned, colour_likeness
+from .calls import guidance_arguments, length_arguments
 from .placed_portraits import placed_portraits
 from .story_methods import Method, OnCanvases, isolated_and_repositioned
 
@@ -83,6 +84,7 @@ class Story:
     likeness:  of a portrait and a place, for "hungarian".
     seed:      of portraits, which all start from the same noise, as in the released code.
     negative:  what no picture shall show; "" = nothing is said.
+    guidance:  classifier-free guidance scale; None = the pipeline's own.
     call:      arguments of every call of the pipeline, such as steps and size.
     """
 
@@ -94,6 +96,7 @@ class Story:
     likeness: Likeness = colour_likeness
     seed: int = 0
     negative: str = ""
+    guidance: float | None = None
     call: Mapping[str, Any] = field(default_factory=dict)
     _portraits: dict[Cast, tuple[Image.Image, Region]] = field(default_factory=dict, init=False)
 
@@ -225,10 +228,14 @@ class Story:
 
     def _draw(self, prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        said = {"negative_prompt": [self.negative] * len(prompts)} if self.negative else {}
-        found = self.pipe(
-            prompt=prompts, generator=generators, output_type="pil", **said, **self.call
-        )
+        said: dict[str, Any] = length_arguments(self.pipe)
+        if self.guidance is not None:
+            negative = self.negative or None
+            said |= guidance_arguments(self.pipe, self.guidance, negative, count=len(prompts))
+        elif self.negative:
+            said["negative_prompt"] = [self.negative] * len(prompts)
+        asked = {**said, **self.call, "output_type": "pil"}
+        found = self.pipe(prompt=prompts, generator=generators, **asked)
         return list(found.images)
 
     def _seed(self, one: Cast) -> int:

@@ -14,6 +14,7 @@ from .asking import ask
 from .batch_draft import EXAMPLES, BatchDraft, read_upload
 from .batch_panel import batch_owner, batch_panel, plan_panel
 from .desk import MOST_WAITING, Desk
+from .form_keys import FormKeys
 from .job_panel import nothing_yet
 from .literal import literal
 from .run_fields import KEPT, model_field, steps_field
@@ -21,7 +22,7 @@ from .run_fields import KEPT, model_field, steps_field
 __all__ = ["batch_page"]
 
 _PLAN, _DRAW = "batch_plan", "batch_draw"  # keys of the jobs that are shown
-_KEYS = {name: f"batch_{name}" for name in BatchDraft.__dataclass_fields__}
+_KEYS = FormKeys("batch", BatchDraft())
 _LARGEST_MB = 1
 
 
@@ -93,7 +94,7 @@ def _again(desk: Desk, key: str) -> None:
 
 def _draft() -> BatchDraft:
     """What the form says."""
-    return BatchDraft(**{name: st.session_state[state] for name, state in _KEYS.items()})
+    return BatchDraft(**_KEYS.said())
 
 
 def _key(what: Mapping[str, Any]) -> str | None:
@@ -117,13 +118,11 @@ def _adopt(desk: Desk) -> None:
         draft = BatchDraft.of(BatchJob.read(job.recipe, desk.settings.out))
     except OSError:
         return
-    for name, state in _KEYS.items():
-        st.session_state[state] = getattr(draft, name)
+    _KEYS.show(draft)
 
 
 def _form(desk: Desk) -> None:
-    for name, state in _KEYS.items():
-        st.session_state.setdefault(state, getattr(_EXAMPLE, name))
+    _KEYS.fill_in()
     st.segmented_control(
         "Format",
         list(EXAMPLES),
@@ -155,9 +154,6 @@ def _form(desk: Desk) -> None:
         steps_field(left, _KEYS["steps"])
         right.number_input("Rows in one call", 1, 64, key=_KEYS["together"], **KEPT)
         model_field(desk, _KEYS["model"])
-
-
-_EXAMPLE = BatchDraft()
 
 
 def _other_example() -> None:

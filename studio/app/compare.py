@@ -6,11 +6,12 @@ readers name it. Nothing is sent to the server. All text goes in as data, never 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import streamlit as st
 
-__all__ = ["compare"]
+__all__ = ["compare", "compare_any"]
 
 _HTML = """
 <figure>
@@ -121,6 +122,24 @@ def compare(
             "at": at,
             "width": width_px,
         },
+    )
+
+
+def compare_any(pictures: Mapping[str, Callable[[], str]], key: str) -> None:
+    """The slider over any two of the pictures, the first two at first.
+
+    pictures: by the name that stands below, how to get each as a data URL.
+    """
+    names = list(pictures)
+    with st.grid(columns=2, min_column_width=120, gap="small"):
+        first = st.selectbox("Left", names, 0, key=f"left_{key}")
+        second = st.selectbox("Right", names, 1, key=f"right_{key}")
+    compare(
+        *(pictures[first](), pictures[second]()),
+        first=first,
+        second=second,
+        label=f"Compare {first} and {second}",
+        key=f"compare_{key}",
     )
 
 

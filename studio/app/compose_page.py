@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import streamlit as st
 
 from ..recipe import Recipe
@@ -11,6 +9,7 @@ from .asking import adopt_recipe, ask
 from .compose_draft import MOST_PARTS, MOST_STRENGTH, ComposeDraft, Part
 from .desk import Desk
 from .draft import MOST_CHARACTERS, unique_words
+from .form_keys import FormKeys
 from .job_panel import job_panel
 from .literal import literal
 from .run_fields import KEPT, run_fields
@@ -19,9 +18,9 @@ __all__ = ["compose_page", "take_over_composition"]
 
 _JOB = "compose_job"
 _OF = "compose_concepts_of"  # the prompt whose things the chips are
-_KEYS = {f.name: f"compose_{f.name}" for f in fields(ComposeDraft) if f.name != "parts"}
+_KEYS = FormKeys("compose", ComposeDraft(), without=("concepts", "parts"))
+_CONCEPTS = "compose_concepts"
 _COUNT = "compose_parts"
-_EXAMPLE = ComposeDraft()
 _SWITCHES = (
     ("apart", "Keep them apart", "No two things are looked for in the same place (A-STAR)."),
     (
@@ -64,9 +63,8 @@ def take_over_composition(recipe: Recipe) -> bool:
         return False
     state = st.session_state
     state.pop(_JOB, None)
-    for name, key in _KEYS.items():
-        state[key] = getattr(draft, name)
-    state[_KEYS["concepts"]] = list(draft.found)
+    _KEYS.show(draft)
+    state[_CONCEPTS] = list(draft.found)
     state[_OF] = draft.prompt
     state[_COUNT] = len(draft.parts)
     for i, ((left, top, right, bottom), text) in enumerate(draft.parts):
@@ -78,9 +76,7 @@ def take_over_composition(recipe: Recipe) -> bool:
 
 def _fill_in() -> None:
     """The example, where nothing is set yet."""
-    for name, key in _KEYS.items():
-        if name != "concepts":
-            st.session_state.setdefault(key, getattr(_EXAMPLE, name))
+    _KEYS.fill_in()
     st.session_state.setdefault(_COUNT, 0)
 
 
@@ -92,40 +88,40 @@ def _draft_so_far() -> ComposeDraft:
         (left, right), (top, bottom) = state[f"compose_across_{i}"], state[f"compose_down_{i}"]
         if text:
             parts.append(((left / 100, top / 100, right / 100, bottom / 100), text))
-    given = {name: state[key] for name, key in _KEYS.items()}
-    return ComposeDraft(**given | {"concepts": tuple(given["concepts"]), "parts": tuple(parts)})
+    return ComposeDraft(**_KEYS.said(), concepts=tuple(state[_CONCEPTS]), parts=tuple(parts))
 
 
 @st.fragment
 def _things() -> None:
     """A fragment, as each form here is: what is clicked draws only its own part again."""
-    key = _KEYS
-    prompt = st.text_area("Prompt", key=key["prompt"], height=68, max_chars=MOST_CHARACTERS, **KEPT)
+    prompt = st.text_area(
+        "Prompt", key=_KEYS["prompt"], height=68, max_chars=MOST_CHARACTERS, **KEPT
+    )
     found = ComposeDraft(prompt=prompt).found
     words = list(dict.fromkeys([*unique_words(prompt), *found]))
     if st.session_state.get(_OF) != prompt:
         st.session_state[_OF] = prompt
-        st.session_state[key["concepts"]] = [word for word in found if word in words]
-    chosen = st.session_state[key["concepts"]]
+        st.session_state[_CONCEPTS] = [word for word in found if word in words]
+    chosen = st.session_state[_CONCEPTS]
     words = list(dict.fromkeys([*words, *chosen]))
     st.pills(
         "Things that must be there",
         words,
         selection_mode="multi",
         format_func=literal,
-        key=key["concepts"],
+        key=_CONCEPTS,
         **KEPT,
     )
     if not chosen and found:
         st.caption(literal(f"None is chosen, so these count: {', '.join(found)}."))
     for name, label, said in _SWITCHES:
-        st.toggle(label, key=key[name], help=said, **KEPT)
+        st.toggle(label, key=_KEYS[name], help=said, **KEPT)
     st.slider(
         "Strength",
         *(0.0, MOST_STRENGTH),
         step=1.0,
         format="%.0f",
-        key=key["strength"],
+        key=_KEYS["strength"],
         help="How far each step may move the picture towards what is switched on; 0: not at all.",
         **KEPT,
     )

@@ -12,6 +12,7 @@ import streamlit as st
 
 from ..gallery import Gallery
 from ..jobs import Job, Journal, State
+from ..models import Model, describe
 from ..recipe import Recipe
 from .settings import Settings
 
@@ -49,6 +50,13 @@ class Desk:
             names.append(result["maps"]["file"])
         names += result.get("files", {}).values()
         return all(self.path(name).is_file() for name in names)
+
+    def model(self, name: str) -> Model | None:
+        """What is known of a model; None when it is gone, which a run says."""
+        try:
+            return describe(name, self.settings.models)
+        except ValueError:
+            return None
 
     def path(self, name: str) -> Path:
         """A file that the journal names."""

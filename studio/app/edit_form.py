@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import streamlit as st
 
 from .desk import Desk
@@ -17,12 +15,13 @@ from .draft import (
     visible,
     words_of,
 )
+from .form_keys import FormKeys
 from .literal import literal
 from .run_fields import KEPT, run_fields
 
 __all__ = ["KEYS", "draft_so_far", "fill_in", "forget_chips", "settings_form", "words_form"]
 
-KEYS = {field.name: f"draft_{field.name}" for field in fields(Draft)}
+KEYS = FormKeys("draft", Draft())
 """Where each part of the draft is kept in the session."""
 
 _MODES: dict[Mode, str] = {
@@ -35,13 +34,12 @@ _WEIGHED, _AROUND, _WEIGHT_OF = "chips_weights", "chips_around", "weight_of_"
 
 def fill_in() -> None:
     """The example, where nothing is set yet. Comes before the forms."""
-    for field in fields(Draft):
-        st.session_state.setdefault(KEYS[field.name], getattr(_EXAMPLE, field.name))
+    KEYS.fill_in()
 
 
 def draft_so_far() -> Draft:
     """What the forms say."""
-    return Draft(**{name: st.session_state[key] for name, key in KEYS.items()})
+    return Draft(**KEYS.said())
 
 
 @st.fragment
@@ -81,9 +79,6 @@ def forget_chips() -> None:
     for name in [str(name) for name in st.session_state]:
         if name in (_WEIGHED, _AROUND) or name.startswith(_WEIGHT_OF):
             del st.session_state[name]
-
-
-_EXAMPLE = Draft()
 
 
 def _shown(label: str, text: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import streamlit as st
 
 from ..recipe import Recipe
@@ -54,8 +52,7 @@ def take_over(recipe: Recipe) -> bool:
     st.session_state[_RECIPE] = recipe if draft is None else None
     if draft is not None:
         forget_chips()
-        for field in fields(draft):
-            st.session_state[KEYS[field.name]] = getattr(draft, field.name)
+        KEYS.show(draft)
     return True
 
 

@@ -14,6 +14,7 @@ from ..picture_file import open_picture
 from .asking import adopt, ask
 from .desk import Desk
 from .draft import MOST_SEED
+from .form_keys import FormKeys
 from .ground_draft import MODES, GroundDraft, example_picture
 from .job_panel import job_panel
 from .literal import literal
@@ -23,8 +24,7 @@ from .run_fields import KEPT, model_field
 __all__ = ["ground_page"]
 
 _JOB, _PICTURE, _REFUSED = "ground_job", "ground_picture", "ground_refused"
-_KEYS = {name: f"ground_{name}" for name in GroundDraft.__dataclass_fields__}
-_EXAMPLE = GroundDraft()
+_KEYS = FormKeys("ground", GroundDraft())
 _LARGEST_MB = 16
 
 
@@ -49,8 +49,7 @@ def _take_over(desk: Desk, job: Job) -> bool:
         return False
     if draft is None:
         return False
-    for name, state in _KEYS.items():
-        st.session_state[state] = getattr(draft, name)
+    _KEYS.show(draft)
     st.session_state[_PICTURE] = picture
     return True
 
@@ -58,8 +57,7 @@ def _take_over(desk: Desk, job: Job) -> bool:
 @st.fragment
 def _asking(desk: Desk) -> None:
     """A fragment: what is set here draws only this part of the page again."""
-    for name, state in _KEYS.items():
-        st.session_state.setdefault(state, getattr(_EXAMPLE, name))
+    _KEYS.fill_in()
     st.file_uploader(
         "A picture of your own",
         type=["png", "jpg", "jpeg", "webp"],
@@ -105,7 +103,7 @@ def _asking(desk: Desk) -> None:
 
 
 def _submit(desk: Desk) -> Job:
-    said = GroundDraft(**{name: st.session_state[state] for name, state in _KEYS.items()})
+    said = GroundDraft(**_KEYS.said())
     return desk.submit_job(said.job(_picture(), desk.settings.out).recipe, GROUND)
 
 

@@ -5,16 +5,15 @@ The recipe is that of `generate --finer`. What is drawn to compare with is a job
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from ..jobs import Job
-from ..models import Model, describe
+from ..models import Model
 from ..recipe import Recipe
 from .asking import adopt_recipe, ask
 from .desk import Desk
 from .draft import MOST_CHARACTERS
+from .form_keys import FormKeys
 from .job_panel import job_panel
 from .resolution_draft import (
     BESIDES,
@@ -32,11 +31,7 @@ from .run_fields import KEPT, run_fields
 __all__ = ["resolution_page", "take_over_resolution"]
 
 _JOB, _BESIDE = "resolution_job", "resolution_beside"
-_EXAMPLE = ResolutionDraft()
-_ROWS = ("strengths", "radii")
-_KEYS = {
-    name: f"resolution_{name}" for name in ResolutionDraft.__dataclass_fields__ if name not in _ROWS
-}
+_KEYS = FormKeys("resolution", ResolutionDraft(), rows=("strengths", "radii"))
 
 
 def resolution_page(desk: Desk) -> None:
@@ -56,11 +51,7 @@ def take_over_resolution(recipe: Recipe) -> bool:
     if draft is None:
         return False
     st.session_state.pop(_JOB, None)
-    for name, key in _KEYS.items():
-        st.session_state[key] = getattr(draft, name)
-    for name in _ROWS:
-        for row, value in enumerate(getattr(draft, name)):
-            st.session_state[_row(name, row)] = value
+    _KEYS.show(draft)
     return True
 
 
@@ -69,12 +60,8 @@ def _asking(desk: Desk) -> None:
     """A fragment: what is set here draws only this part of the page again."""
     state = st.session_state
     state.setdefault(_BESIDE, "nothing")
-    for name, key in _KEYS.items():
-        state.setdefault(key, getattr(_EXAMPLE, name))
-    for name in _ROWS:
-        for row, value in enumerate(getattr(_EXAMPLE, name)):
-            state.setdefault(_row(name, row), value)
-    model = _model(desk)
+    _KEYS.fill_in()
+    model = desk.model(st.session_state[_KEYS["model"]])
     st.text_area("Prompt", key=_KEYS["prompt"], height=68, max_chars=MOST_CHARACTERS, **KEPT)
     times = st.segmented_control(
         "Size",
@@ -118,7 +105,7 @@ def _step_up(row: int, *, windows: bool) -> None:
         f"Strength to × {TIMES[row + 1]}",
         *STRENGTHS,
         step=0.05,
-        key=_row("strengths", row),
+        key=_KEYS.row("strengths", row),
         help="The part of the denoising that is done again; 1 forgets the smaller picture.",
         **KEPT,
     )
@@ -128,7 +115,7 @@ def _step_up(row: int, *, windows: bool) -> None:
             *(0.0, MOST_RADIUS),
             step=1.0,
             format="%g",
-            key=_row("radii", row),
+            key=_KEYS.row("radii", row),
             help="A token of the picture sees those nearer than this, and all text. 0: full "
             "attention.",
             **KEPT,
@@ -175,7 +162,7 @@ def _say_outlook(model: Model | None) -> None:
 
 def _submit(desk: Desk) -> Job:
     """The job of the recipe; what it is compared with is asked for after it."""
-    model = _model(desk)
+    model = desk.model(st.session_state[_KEYS["model"]])
     recipe = _draft_so_far(model).recipe()
     what = st.session_state[_BESIDE]
     other = None if model is None else beside(recipe, what, model)
@@ -192,20 +179,4 @@ def _submit(desk: Desk) -> Job:
 
 def _draft_so_far(model: Model | None) -> ResolutionDraft:
     """What the form says, without what the model cannot have."""
-    state = st.session_state
-    rows: dict[str, Any] = {
-        name: tuple(state[_row(name, row)] for row in range(len(TIMES) - 1)) for name in _ROWS
-    }
-    return ResolutionDraft(**rows, **{name: state[key] for name, key in _KEYS.items()}).on(model)
-
-
-def _model(desk: Desk) -> Model | None:
-    """The chosen one; None when it is gone, which a run says."""
-    try:
-        return describe(st.session_state[_KEYS["model"]], desk.settings.models)
-    except ValueError:
-        return None
-
-
-def _row(name: str, row: int) -> str:
-    return f"resolution_{name}_{row}"
+    return ResolutionDraft(**_KEYS.said()).on(model)

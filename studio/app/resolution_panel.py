@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ import streamlit as st
 from PIL import Image
 
 from ..jobs import Job, State, job_key
-from ..models import Model, describe
+from ..models import Model
 from ..recipe import Recipe
-from .compare import compare
+from .compare import compare_any
 from .desk import Desk
 from .job_panel import running
 from .literal import literal
@@ -52,7 +53,7 @@ def resolution_panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> N
     """Draw what a job's result says; `rest` is for runs that show a part early, which it is not."""
     assert job.result is not None
     asked = Recipe.model_validate_json(job.recipe)
-    model = _model(desk, asked)
+    model = desk.model(asked.model)
     drawn = [_drawn(desk, _name(asked), job)]
     with st.grid(columns=2, min_column_width=140, gap="small", key="resolution_pictures"):
         _picture(drawn[0])
@@ -162,21 +163,13 @@ def _compare(job: Job, drawn: list[_Drawn]) -> None:
     if len(drawn) < 2:
         st.info("There is only one picture, so nothing to compare it with.")
         return
-    names = [one.name for one in drawn]
-    with st.grid(columns=3, min_column_width=120, gap="small"):
-        first = st.selectbox("Left", names, 0, key=f"left_{job.key}")
-        second = st.selectbox("Right", names, 1, key=f"right_{job.key}")
-        part = st.selectbox("Part", list(_PARTS), 0, key=f"part_{job.key}")
-    a, b = (drawn[names.index(name)] for name in (first, second))
+    part = st.selectbox("Part", list(_PARTS), 0, key=f"part_{job.key}")
     side = drawn[0].recipe.size
-    compare(
-        data_url(_bytes(a, part, side)),
-        data_url(_bytes(b, part, side)),
-        first=a.name,
-        second=b.name,
-        label=f"Compare {a.name} and {b.name}",
-        key=f"compare_{job.key}",
-    )
+    compare_any({one.name: partial(_url, one, part, side) for one in drawn}, job.key)
+
+
+def _url(one: _Drawn, part: str, size: tuple[int, int] | None) -> str:
+    return data_url(_bytes(one, part, size))
 
 
 def _bytes(one: _Drawn, part: str = "Whole", size: tuple[int, int] | None = None) -> bytes:
@@ -203,10 +196,3 @@ def _cut(image: Image.Image, place: tuple[int, int], size: tuple[int, int]) -> I
     left = place[0] * max(0, image.width - width) // 2
     top = place[1] * max(0, image.height - height) // 2
     return image.crop((left, top, min(image.width, left + width), min(image.height, top + height)))
-
-
-def _model(desk: Desk, recipe: Recipe) -> Model | None:
-    try:
-        return describe(recipe.model, desk.settings.models)
-    except ValueError:
-        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import streamlit as st
 
 from ..jobs import Job
 from ..recipe import Recipe
-from .compare import compare
+from .compare import compare, compare_any
 from .desk import Desk
 from .draft import unique_words
 from .literal import literal
@@ -84,22 +85,9 @@ def _compare(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     if len(pictures) < 2:
         st.info("There is only one picture, so nothing to compare it with.")
         return
-    names = [picture.name for picture in pictures]
-    with st.grid(columns=2, min_column_width=120, gap="small"):
-        first = st.selectbox("Left", names, 0, key=f"left_{job.key}")
-        second = st.selectbox("Right", names, 1, key=f"right_{job.key}")
-    a, b = (pictures[names.index(name)] for name in (first, second))
-    compare(
-        _url(desk, a),
-        _url(desk, b),
-        first=a.name,
-        second=b.name,
-        label=f"Compare {a.name} and {b.name}",
-        key=f"compare_{job.key}",
-    )
+    compare_any({one.name: partial(_url, desk, one) for one in pictures}, job.key)
 
 
-@st.fragment
 def _maps(desk: Desk, job: Job, pictures: list[_Picture]) -> None:
     stored = (job.result or {})["maps"]
     if not stored:

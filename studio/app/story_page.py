@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import streamlit as st
 
@@ -14,6 +13,7 @@ from ..story import STORY, StoryJob, is_story
 from .asking import adopt, ask
 from .desk import Desk
 from .draft import MOST_CHARACTERS
+from .form_keys import FormKeys
 from .job_panel import job_panel
 from .literal import literal
 from .pictures import shown
@@ -23,9 +23,7 @@ from .story_draft import METHOD_NAMES, MOST_SUBJECTS, StoryDraft
 __all__ = ["story_page"]
 
 _JOB = "story_job"
-_EXAMPLE = StoryDraft()
-_ROWS = ("words", "portraits")
-_KEYS = {name: f"story_{name}" for name in StoryDraft.__dataclass_fields__ if name not in _ROWS}
+_KEYS = FormKeys("story", StoryDraft(), rows=("words", "portraits"))
 _COMES = "portraits of a cast, and scenes in which everybody stays the same"
 
 
@@ -49,27 +47,20 @@ def _take_over(job: Job) -> bool:
         return False
     if draft is None:
         return False
-    for name, key in _KEYS.items():
-        st.session_state[key] = getattr(draft, name)
-    for name in _ROWS:
-        for row, text in enumerate(getattr(draft, name)):
-            st.session_state[_row(name, row)] = text
+    _KEYS.show(draft)
     return True
 
 
 @st.fragment
 def _asking(desk: Desk) -> None:
     """A fragment: what is set here draws only this part of the page again."""
-    for name, key in _KEYS.items():
-        st.session_state.setdefault(key, getattr(_EXAMPLE, name))
+    _KEYS.fill_in()
     for row in range(MOST_SUBJECTS):
-        for name in _ROWS:
-            st.session_state.setdefault(_row(name, row), getattr(_EXAMPLE, name)[row])
         left, right = st.columns([1, 3])
-        left.text_input(f"Subject {row + 1}", key=_row("words", row), max_chars=100, **KEPT)
+        left.text_input(f"Subject {row + 1}", key=_KEYS.row("words", row), max_chars=100, **KEPT)
         right.text_input(
             f"Portrait {row + 1}",
-            key=_row("portraits", row),
+            key=_KEYS.row("portraits", row),
             max_chars=MOST_CHARACTERS,
             help="A prompt with the subject's word that says how it looks.",
             **KEPT,
@@ -101,16 +92,8 @@ def _asking(desk: Desk) -> None:
 
 
 def _submit(desk: Desk) -> Job:
-    rows: dict[str, Any] = {
-        name: tuple(st.session_state[_row(name, row)] for row in range(MOST_SUBJECTS))
-        for name in _ROWS
-    }
-    said = StoryDraft(**rows, **{name: st.session_state[key] for name, key in _KEYS.items()})
+    said = StoryDraft(**_KEYS.said())
     return desk.submit_job(StoryJob(said.recipe()).recipe, STORY)
-
-
-def _row(name: str, row: int) -> str:
-    return f"story_{name}_{row}"
 
 
 def _panel(desk: Desk, job: Job, rest: Callable[[], None] | None) -> None:

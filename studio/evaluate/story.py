@@ -78,14 +78,10 @@ def evaluate_story(
     asked = draw_stories((STORY_TUNING_SEEDS if tuning else STORY_SEEDS) + seed, nouns, prompts)
     names = tuple(name for name in STORY_METHODS if name in {"base", *methods})
     height, width = size
-    how = {
-        "num_inference_steps": steps,
-        "guidance_scale": guidance,
-        "height": height,
-        "width": width,
-    }
+    how = {"num_inference_steps": steps, "height": height, "width": width}
     facts = {
         "suite": "story",
+        "guidance_scale": guidance,
         "model": model,
         "weights": weights_digest(pipe),
         "masks": masks,
@@ -95,7 +91,9 @@ def evaluate_story(
         "tuning": tuning,
     }
     watch = Watch(steps * len(asked) * len(names), steps, progress)
-    stage = _Stage(pipe, Kept(folder, facts | how), judge or the_judge(), masks, how, watch)
+    stage = _Stage(
+        pipe, Kept(folder, facts | how), judge or the_judge(), masks, guidance, how, watch
+    )
     for i in turns(len(asked), begin):
         stage.draw(i, asked[i], names)
     outcomes, shown = [], []
@@ -145,6 +143,7 @@ class _Stage:
     kept: Kept
     look: Judge
     masks: Masks
+    guidance: float
     call: Mapping[str, Any]
     watch: Watch
 
@@ -215,6 +214,7 @@ class _Stage:
             tuple(Cast(noun, prompt, seed) for noun, prompt, seed in cast),
             by_judge(self.look) if self.masks == "judge" else None,
             STORY_METHODS[method],
+            guidance=self.guidance,
             call={**self.call, "callback_on_step_end": watch},
         )
 

@@ -79,14 +79,12 @@ def draw_story(
     from ..emoji import judge_many
 
     masks = _masks(recipe, about)
-    call: dict[str, Any] = {
-        "num_inference_steps": recipe.steps,
-        "guidance_scale": recipe.guidance,
-    }
+    call: dict[str, Any] = {"num_inference_steps": recipe.steps}
     if recipe.size is not None:
         call |= {"height": recipe.size[0], "width": recipe.size[1]}
     facts = {
         **call,
+        "guidance_scale": recipe.guidance,
         "version": recipe.story_version,
         "negative": recipe.negative,
         "weights": weights_digest(pipe),
@@ -110,6 +108,7 @@ def draw_story(
         recipe.assign,
         seed=recipe.seed,
         negative=recipe.negative,
+        guidance=recipe.guidance,
         call={**call, "callback_on_step_end": watch},
     )
     start = perf_counter()

@@ -15,7 +15,10 @@ from attention_studio.pipelines.calls import (
 
 
 class StablePipeline:
-    """The arguments of Stable Diffusion's."""
+    """The arguments of Stable Diffusion's, whose denoiser says its size."""
+
+    unet = SimpleNamespace(config=SimpleNamespace(sample_size=16))
+    vae = SimpleNamespace(config=SimpleNamespace(sample_size=64))
 
     def __call__(
         self, prompt: str, guidance_scale: float = 7.5, negative_prompt: Any = None
@@ -68,6 +71,6 @@ def test_no_more_text_than_the_tokenizer_allows() -> None:
     assert length_arguments(three) == {}
 
 
-def test_flux_is_told_the_size_that_others_ask_their_autoencoder_for() -> None:
+def test_who_does_not_know_its_size_is_told_that_of_its_autoencoder() -> None:
     assert size_arguments(FluxPipeline()) == {"height": 64, "width": 64}
     assert size_arguments(StablePipeline()) == {}

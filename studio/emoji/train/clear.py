@@ -16,6 +16,7 @@ import torch
 
 from ...distill import Distillation, distill
 from ...models import describe
+from ...pipelines.calls import length_arguments
 from ...pipelines.load import load
 from ...processors.families import family_of
 from ..sample import sample_plan
@@ -64,7 +65,7 @@ def train_clear(
     side = describe(start).image_size
     if settings.size is None and side is not None:  # the pipeline only knows FLUX.1's
         settings = replace(settings, size=(side, side))
-    settings = replace(settings, max_sequence_length=min(512, pipe.tokenizer_2.model_max_length))
+    settings = replace(settings, **length_arguments(pipe))
     if not pipe.transformer.config.guidance_embeds:
         settings = replace(settings, unprompted=_UNPROMPTED)
     name = f"{start.resolve().name}-clear"
