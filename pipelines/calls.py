@@ -44,11 +44,15 @@ def length_arguments(pipe: Any) -> dict[str, Any]:
 
 def size_arguments(pipe: Any) -> dict[str, Any]:
     """`height` and `width` of the autoencoder where the denoiser does not say its own."""
-    denoiser = getattr(pipe, "transformer", None) or pipe.unet
-    side = getattr(pipe.vae.config, "sample_size", None)
-    if side is None or getattr(denoiser.config, "sample_size", None) is not None:
+    denoiser = getattr(pipe, "transformer", None) or getattr(pipe, "unet", None)
+    side = _sample_size(getattr(pipe, "vae", None))
+    if side is None or _sample_size(denoiser) is not None:
         return {}
     return {"height": side, "width": side}
+
+
+def _sample_size(model: Any) -> int | None:
+    return getattr(getattr(model, "config", None), "sample_size", None)
 
 
 def _each(text: str, count: int | None) -> str | list[str]:
