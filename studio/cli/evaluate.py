@@ -25,6 +25,7 @@ class Suite(StrEnum):
     compose = "compose"
     ground = "ground"
     story = "story"
+    regions = "regions"
 
 
 class Masks(StrEnum):
@@ -42,7 +43,7 @@ def evaluate(
             "should and nothing else, and how much oftener than plain re-prompting? compose: by "
             "which method are all things there, in their own colours? ground: how much of what an "
             "expression names is found, rule by rule? story: by which method do subjects look "
-            "as in their portraits, and stay apart?"
+            "as in their portraits, and stay apart? regions: is each region's thing in its region?"
         ),
     ],
     model: ModelName = "emoji-sd",
@@ -81,7 +82,8 @@ def evaluate(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="compose, story: a method by name; repeat for more. All by default."
+            "--method",
+            help="compose, story, regions: a method by name; repeat for more. All by default.",
         ),
     ] = None,
     step_size: Annotated[
@@ -92,8 +94,17 @@ def evaluate(
         typer.Option("--relative", help="compose: step-size is a part of the latents' length."),
     ] = False,
     guided: Annotated[
-        float, typer.Option(min=0, max=1, help="compose: end of the steps in which A-STAR moves.")
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="compose, regions: end of the steps in which A-STAR moves, or regions hold.",
+        ),
     ] = 1.0,
+    base_weight: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="regions: weight of the picture's prompt within them."),
+    ] = 0.2,
     masks: Annotated[
         Masks, typer.Option(help="story: who says where a subject is, the judge or word maps.")
     ] = Masks.judge,
@@ -111,14 +122,16 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for pictures, sheets and the report; edit, compose and story go on with "
-            "what is there.",
+            help="Folder for pictures, sheets and the report; edit, compose, story, regions go on "
+            "with what is there.",
         ),
     ] = None,
     begin: Annotated[
         float,
         typer.Option(
-            min=0, max=0.999, help="edit, compose, story: begin here, if processes share a folder."
+            min=0,
+            max=0.999,
+            help="edit, compose, story, regions: begin here, if processes share a folder.",
         ),
     ] = 0.0,
     as_json: AsJson = False,
@@ -127,17 +140,21 @@ def evaluate(
     """Measure a model or a method on emoji world and print the figures."""
     from ..evaluate import (
         METHODS,
+        REGION_METHODS,
         BaseReport,
         ComposeReport,
         ComposeSettings,
         EditReport,
         GroundReport,
+        RegionReport,
+        RegionSettings,
         Settings,
         StoryReport,
         evaluate_base,
         evaluate_compose,
         evaluate_edit,
         evaluate_ground,
+        evaluate_regions,
         evaluate_story,
     )
     from ..pipelines.story_methods import STORY_METHODS
@@ -151,7 +168,7 @@ def evaluate(
     count = prompts if limit is None else min(prompts, limit)
     side = about.image_size or 512
     drawn: dict[str, Any] = {"steps": steps, "guidance": guidance}
-    report: BaseReport | EditReport | ComposeReport | GroundReport | StoryReport
+    report: BaseReport | EditReport | ComposeReport | GroundReport | StoryReport | RegionReport
     with progress_bar("drawing", quiet=quiet) as progress:
         common: dict[str, Any] = {
             "nouns": about.nouns,
@@ -197,6 +214,18 @@ def evaluate(
                 prompts=count,
                 methods=method or tuple(STORY_METHODS),
                 masks=masks.value,
+                tuning=tuning,
+                begin=begin,
+                **drawn,
+                **common,
+            )
+        elif suite == Suite.regions:
+            report = evaluate_regions(
+                pipe,
+                size=(side, side),
+                prompts=count,
+                methods=method or REGION_METHODS,
+                settings=RegionSettings(base=base_weight, during=(0.0, guided)),
                 tuning=tuning,
                 begin=begin,
                 **drawn,

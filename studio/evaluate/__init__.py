@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     from .ground import evaluate_ground
     from .ground_report import GroundReport
     from .labelling import Agreement, agreement, make_sheets, read_nouns
+    from .regions import evaluate_regions
+    from .regions_methods import REGION_METHODS, RegionSettings
+    from .regions_report import RegionReport
     from .resources import Resources, measure_resources
     from .story import evaluate_story
     from .story_report import StoryReport
 
 __all__ = [
     "METHODS",
+    "REGION_METHODS",
     "Agreement",
     "BaseReport",
     "ComposeReport",
     "ComposeSettings",
     "EditReport",
     "GroundReport",
+    "RegionReport",
+    "RegionSettings",
     "Resources",
     "Settings",
     "StoryReport",
@@ -35,6 +41,7 @@ __all__ = [
     "evaluate_compose",
     "evaluate_edit",
     "evaluate_ground",
+    "evaluate_regions",
     "evaluate_story",
     "make_sheets",
     "measure_resources",
@@ -43,12 +50,15 @@ __all__ = [
 
 _HOMES = {
     "METHODS": "compose_methods",
+    "REGION_METHODS": "regions_methods",
     "Agreement": "labelling",
     "BaseReport": "base",
     "ComposeReport": "compose_report",
     "ComposeSettings": "compose_methods",
     "EditReport": "edit_report",
     "GroundReport": "ground_report",
+    "RegionReport": "regions_report",
+    "RegionSettings": "regions_methods",
     "Resources": "resources",
     "Settings": "edit",
     "StoryReport": "story_report",
@@ -57,6 +67,7 @@ _HOMES = {
     "evaluate_compose": "compose",
     "evaluate_edit": "edit",
     "evaluate_ground": "ground",
+    "evaluate_regions": "regions",
     "evaluate_story": "story",
     "make_sheets": "labelling",
     "measure_resources": "resources",
