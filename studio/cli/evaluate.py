@@ -105,6 +105,12 @@ def evaluate(
         float,
         typer.Option(min=0, max=1, help="regions: weight of the picture's prompt within them."),
     ] = 0.2,
+    looks: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="regions: part of the steps after which words have a place."
+        ),
+    ] = 0.2,
     masks: Annotated[
         Masks, typer.Option(help="story: who says where a subject is, the judge or word maps.")
     ] = Masks.judge,
@@ -225,7 +231,7 @@ def evaluate(
                 size=(side, side),
                 prompts=count,
                 methods=method or REGION_METHODS,
-                settings=RegionSettings(base=base_weight, during=(0.0, guided)),
+                settings=RegionSettings(base_weight, (0.0, guided), looks),
                 tuning=tuning,
                 begin=begin,
                 **drawn,
