@@ -1,21 +1,26 @@
 """How fast the kernels are, measured beside what a user would run instead."""
 
 from .case import Case
-from .edit import WAYS, EditRow, edit_table, measure_edit
+from .compose import COMPOSE_WAYS, ComposeRow, measure_compose
+from .edit import WAYS, measure_edit
 from .measure import measure
 from .rows import Row, append_csv, table, to_json
+from .runs import RunRow, runs_table
 from .suites import SUITES
 
 __all__ = [
+    "COMPOSE_WAYS",
     "SUITES",
     "WAYS",
     "Case",
-    "EditRow",
+    "ComposeRow",
     "Row",
+    "RunRow",
     "append_csv",
-    "edit_table",
     "measure",
+    "measure_compose",
     "measure_edit",
+    "runs_table",
     "table",
     "to_json",
 ]

@@ -14,7 +14,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ..processors.families import family_of
+from ..processors.call import Kind, Site
+from .formed import formed
 
 __all__ = ["Method", "official"]
 
@@ -36,49 +37,19 @@ class Method:
         self.count = step + 1
         return given
 
-
-@dataclass(frozen=True)
-class _Formed:
-    """The attention of a transformer block, with its softmax written out."""
-
-    method: Method
-    small: bool
-
-    def __call__(
-        self,
-        attn: Any,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-    ) -> Tensor:
-        cross = encoder_hidden_states is not None
-        context = encoder_hidden_states if cross else hidden_states
-        q, k, v = (
-            x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for x in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
-        )
-        probs = (q @ k.mT * attn.scale).softmax(-1)
-        method = self.method
-        if cross and method.count < method.cross:
-            probs[3] = probs[2] @ method.token_map.to(probs)
-        elif not cross and self.small and method.count < method.layout:
+    def edited(self, probs: Tensor, site: Site) -> Tensor:
+        """The maps of all rows, in place."""
+        cross = site.kind is Kind.CROSS
+        if cross and self.count < self.cross:
+            probs[3] = probs[2] @ self.token_map.to(probs)
+        elif not cross and site.side <= self.max_side and self.count < self.layout:
             probs[3] = probs[2]
-        out = (probs @ v).transpose(1, 2).flatten(2)
-        return attn.to_out[1](attn.to_out[0](out))
+        return probs
 
 
 @contextmanager
 def official(pipe: Any, method: Method) -> Iterator[None]:
     """Runs the calls within the block that way; the processors are put back."""
-    family = family_of(pipe)
-    sites = family.sites(family.denoiser(pipe))
-    before = [(module, module.processor) for module, _ in sites]
     method.count = 0
-    try:
-        for module, site in sites:
-            module.set_processor(_Formed(method, site.side <= method.max_side))
+    with formed(pipe, method.edited):
         yield
-    finally:
-        for module, processor in before:
-            module.set_processor(processor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..device import choose_device, choose_dtype
 from .options import AsJson, Device, Dtype, Quiet
 
 if TYPE_CHECKING:
-    from ..bench import EditRow
+    from ..bench import RunRow
 
 __all__ = ["Impl", "Work", "bench"]
 
@@ -30,6 +30,7 @@ class Work(StrEnum):
     labelled = "labelled"
     maps = "maps"
     edit = "edit"
+    compose = "compose"
 
 
 class Impl(StrEnum):
@@ -46,7 +47,7 @@ def bench(
         Work,
         typer.Argument(
             help="disc: windows of the image; labelled: groups; maps: recording word maps; "
-            "edit: whole runs under controls beside the stock pipeline."
+            "edit, compose: whole runs under controls beside the stock pipeline."
         ),
     ],
     grid: Annotated[
@@ -74,8 +75,10 @@ def bench(
         typer.Option(
             metavar="a,b,…",
             help="disc: dense, flex, flex-tiled, natten; labelled: dense, mask, flex; maps: "
-            "attention, eager; edit: attached, local_blend, record_maps, official. Default: all, "
-            "on a CPU without flex, which compiles for a minute.",
+            "attention, eager; edit: attached, local_blend, record_maps, official; compose: "
+            "a-star, a-star half, excite, excite unrefined, structure, structure conjunction, "
+            "bind, boxes, regions, a-star + structure, diffusers excite, diffusers excite "
+            "unrefined. Default: all, on a CPU without flex, which compiles for a minute.",
         ),
     ] = None,
     backward: Annotated[bool, typer.Option("--backward", help="Time backward as well.")] = False,
@@ -87,13 +90,15 @@ def bench(
         ),
     ] = 0,
     model: Annotated[
-        str, typer.Option(help='edit: "emoji-sd", "untrained-sd15" or a diffusers folder.')
+        str,
+        typer.Option(help='edit, compose: "emoji-sd", "untrained-sd15" or a diffusers folder.'),
     ] = "emoji-sd",
     size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="edit: pixels. Default: the model's own.")
+        str | None,
+        typer.Option(metavar="HxW", help="edit, compose: pixels. Default: the model's own."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="edit: denoising steps.")] = 10,
-    guidance: Annotated[float, typer.Option(min=0, help="edit: guidance scale.")] = 5.0,
+    steps: Annotated[int, typer.Option(min=1, help="edit, compose: denoising steps.")] = 10,
+    guidance: Annotated[float, typer.Option(min=0, help="edit, compose: guidance scale.")] = 5.0,
     repetitions: Annotated[
         int | None, typer.Option(min=1, help="Turns. Default: CUDA 21, CPU 11.")
     ] = None,
@@ -104,7 +109,7 @@ def bench(
     """Check results against the reference on a small case, then time; every gap says why."""
     import torch
 
-    from ..bench import SUITES, Case, append_csv, edit_table, measure, table, to_json
+    from ..bench import SUITES, Case, append_csv, measure, runs_table, table, to_json
     from ..bench.stamp import stamp
 
     place = torch.device(choose_device(device))
@@ -113,13 +118,13 @@ def bench(
         torch.set_num_threads(threads)
     say: Callable[[str], None] = _silent if quiet else _aloud
     turns = repetitions or (21 if gpu else 11)
-    if work == Work.edit:
+    if work in (Work.edit, Work.compose):
         rivals = None if against is None else _names(against)
-        edited = _edit(model, size, steps, guidance, turns, rivals, device, dtype, say)
+        runs = _runs(work, model, size, steps, guidance, turns, rivals, device, dtype, say)
         facts = {**stamp(place), "diffusers": version("diffusers")}
         if csv is not None:
-            append_csv(csv, edited, facts)
-        print(to_json(edited, facts)) if as_json else _show(edit_table(edited, facts))
+            append_csv(csv, runs, facts)
+        print(to_json(runs, facts)) if as_json else _show(runs_table(runs, facts))
         return
     suite = SUITES[work.value]
     side = "256x256" if gpu and work != Work.maps else "64x64"
@@ -159,7 +164,8 @@ def bench(
         raise typer.Exit(1)
 
 
-def _edit(
+def _runs(
+    work: Work,
     model: str,
     size: str | None,
     steps: int,
@@ -169,8 +175,8 @@ def _edit(
     device: str,
     dtype: str,
     say: Callable[[str], None],
-) -> list[EditRow]:
-    from ..bench import WAYS, measure_edit
+) -> Sequence[RunRow]:
+    from ..bench import COMPOSE_WAYS, WAYS, measure_compose, measure_edit
     from ..models import describe
     from ..pipelines.load import load
     from ..pipelines.untrained import untrained_sd15
@@ -183,14 +189,16 @@ def _edit(
         pipe, own = untrained_sd15(device=place, dtype=kind), 512
     else:
         pipe, own = load(model, device=place, dtype=kind), describe(model).image_size or 512
-    return measure_edit(
+    measured: Callable[..., Sequence[RunRow]]
+    measured, ways = (measure_edit, WAYS) if work == Work.edit else (measure_compose, COMPOSE_WAYS)
+    return measured(
         pipe,
         model=model,
         size=(own, own) if size is None else _size(size, "size"),
         steps=steps,
         guidance=guidance,
         repetitions=turns,
-        against=WAYS if against is None else against,
+        against=ways if against is None else against,
         say=say,
     )
 

@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from attention_studio.bench import edit, official
-from attention_studio.bench.edit import LIMIT, Runs, equals_official, p2p
+from attention_studio.bench.edit import LIMIT, EditRuns, equals_official, p2p
 from attention_studio.cli import app
 from attention_studio.pipelines.untrained import untrained_sd15
 from attention_studio.processors import KeepLayout, ReplaceWords
@@ -29,7 +29,7 @@ def pipe() -> Any:
 
 def test_the_edit_is_that_of_all_maps(pipe: Any) -> None:
     assert equals_official(pipe, SIZE) <= LIMIT
-    runs = Runs(pipe, SIZE, 4, 2.0)
+    runs = EditRuns(pipe, SIZE, 4, 2.0)
     wanted = runs.official()
     assert float((wanted[1] - runs.stock()[1]).abs().max()) > 1e-3  # it does something
     for half in ([ReplaceWords()], [KeepLayout()], []):
@@ -38,7 +38,7 @@ def test_the_edit_is_that_of_all_maps(pipe: Any) -> None:
 
 def test_processors_are_put_back(pipe: Any) -> None:
     before = dict(pipe.unet.attn_processors)
-    runs = Runs(pipe, SIZE, 1, 2.0)
+    runs = EditRuns(pipe, SIZE, 1, 2.0)
     base = runs.stock()
     runs.official()
     assert all(pipe.unet.attn_processors[name] is p for name, p in before.items())
