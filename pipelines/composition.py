@@ -67,8 +67,8 @@ class ComposeMixin(SteeredMixin):
         segregation: float = 1.0,
         retention: float = 1.0,
         excitement: float = 0.0,
-        step_size: float = 20.0,
-        relative: bool = False,
+        step_size: float | None = None,
+        relative: bool | None = None,
         structure: bool = False,
         regions: Sequence[tuple[Region | str, str]] = (),
         controls: Sequence[Control] = (),
@@ -80,7 +80,8 @@ class ComposeMixin(SteeredMixin):
         concepts:    words of the prompts; None = the things in them, nouns with a determiner.
         segregation, retention: weights of A-STAR's losses; 0 = off.
         excitement:  weight of Attend-and-Excite's; 0 = off.
-        step_size, relative: how far the latents are moved, see `processors.Segregate`.
+        step_size, relative: how far these three move the latents, see `processors.Segregate`;
+                     None = each as far as it does by itself.
         structure:   whether noun phrases are read by themselves.
         regions:     (box, mask or word, prompt) of each part of the picture with its own prompt.
         controls:    further ones, which act after these.
@@ -102,14 +103,15 @@ class ComposeMixin(SteeredMixin):
         whole = given.get("return_dict", True)
         given["return_dict"] = True
         words = _words(concepts, texts)
-        moves = {"step_size": step_size, "relative": relative}
+        asked_moves = {"step_size": step_size, "relative": relative}
+        moves: dict[str, Any] = {k: v for k, v in asked_moves.items() if v is not None}
         every: list[Control] = []
         if segregation and len(words) > 1:
-            every.append(Segregate(words, weight=segregation, **moves))  # type: ignore[arg-type]
+            every.append(Segregate(words, weight=segregation, **moves))
         if retention and words:
-            every.append(Retain(words, weight=retention, **moves))  # type: ignore[arg-type]
+            every.append(Retain(words, weight=retention, **moves))
         if excitement and words:
-            every.append(Excite(words, weight=excitement, **moves))  # type: ignore[arg-type]
+            every.append(Excite(words, weight=excitement, **moves))
         every += [StructurePhrases()] if structure else []
         every += [RegionPrompts(tuple(regions))] if regions else []
         with carrying(self, (*every, *controls)) as said, attach(self, (*every, *controls)) as run:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import model_validator as validate_model
 
 from .spec import During, Fraction, Spec, Word, Words
 
@@ -62,9 +63,18 @@ class _Objective(Spec):
     """What moves the latents; see `processors.controls.word_objective`."""
 
     during: During = (0.0, 1.0)
-    step_size: StepSize = 20.0
-    relative: bool = False
+    step_size: StepSize = 0.05
+    relative: bool = True
     weight: Weight = 1.0
+
+    @validate_model(mode="after")
+    def _at_most_all(self) -> Self:
+        if self.relative and self.step_size > 1:
+            raise ValueError(
+                f"step_size: came {self.step_size:g}; expected a part of the latents' length, at "
+                "most 1 (relative: false takes it as Attend-and-Excite's alpha)"
+            )
+        return self
 
 
 class Segregate(_Objective):
@@ -73,6 +83,7 @@ class Segregate(_Objective):
     control: Literal["segregate"] = "segregate"
     concepts: Words = ()
     overlap: Literal["paper", "jaccard"] = "paper"
+    during: During = (0.0, 0.3)
     touching: Annotated[tuple[tuple[Word, Word], ...], Field(max_length=64)] = ()
     renorm: Literal["none", "linear", "sharp"] = "linear"
 
@@ -83,6 +94,7 @@ class Retain(_Objective):
     control: Literal["retain"] = "retain"
     concepts: Words = ()
     overlap: Literal["paper", "jaccard"] = "paper"
+    during: During = (0.0, 0.3)
     masks: dict[Word, Place] = Field(default_factory=dict, max_length=64)
     threshold: Annotated[float, Field(gt=0, le=1)] | Literal["otsu"] = 0.5
     keep: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -102,6 +114,8 @@ class Excite(_Objective):
     )
     most: Annotated[int, Field(ge=0, le=100)] = 20
     during: During = (0.0, 0.5)
+    step_size: StepSize = 20.0
+    relative: bool = False
 
 
 class BindAttributes(_Objective):
@@ -111,6 +125,8 @@ class BindAttributes(_Objective):
     pairs: dict[Word, Words] = Field(default_factory=dict, max_length=64)
     entities: bool = False
     during: During = (0.0, 0.5)
+    step_size: StepSize = 20.0
+    relative: bool = False
 
 
 class BoxLayout(_Objective):

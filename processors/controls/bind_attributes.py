@@ -51,6 +51,8 @@ class BindAttributes(WordObjective):
     entities: bool = False
     groups: tuple[tuple[Group, ...], ...] = ()
     during: Interval = field(default=Interval(0.0, 0.5), kw_only=True)
+    step_size: float = field(default=20.0, kw_only=True)
+    relative: bool = field(default=False, kw_only=True)
     renorm: Renorm = field(default="none", kw_only=True)
     smooth: bool = field(default=False, kw_only=True)
 

@@ -6,8 +6,8 @@ concept c and b_c its box, 1 inside:
     E = mean over c of (1 − sum b_c M_c / sum M_c)²
 
 Latents are moved until E <= 0.2, at most 5 times a step, in the first 10 of 51 steps.
-Differs: α is Attend-and-Excite's, where the authors have 30 σ² of their sampler; maps are averaged
-over the model's map grid before E is taken, not after.
+Differs: each move has a length (`word_objective`), where the authors' α is 30 σ² of their sampler;
+maps are averaged over the model's map grid before E is taken, not after.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ class Excite(WordObjective):
     thresholds: tuple[tuple[float, float], ...] = ((0.0, 0.05), (0.2, 0.5), (0.4, 0.8))
     most: int = 20
     during: Interval = field(default=Interval(0.0, 0.5), kw_only=True)
+    step_size: float = field(default=20.0, kw_only=True)
+    relative: bool = field(default=False, kw_only=True)
     renorm: Renorm = field(default="sharp", kw_only=True)
     spatial: Spatial = field(default="none", kw_only=True)
 

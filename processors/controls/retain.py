@@ -9,7 +9,9 @@ The first step has no B yet and only looks. Given `masks` stand for B, from the 
 paper's user layouts).
 
 The paper gives neither α nor the threshold of B nor how maps are normalised: all of these are ours,
-after Attend-and-Excite. ours: maps of maximum 1, since on raw ones the loss is nearly flat.
+the length of moves as in `word_objective`. ours: moves in the first 30 % of the steps, as those of
+`Segregate` (with three steps or fewer it only looks); during=Interval() is the paper's. ours: maps
+of maximum 1, since on raw ones the loss is nearly flat.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from ..call import Step
 from ..control import Prompts
+from ..interval import Interval
 from ..recorder import Maps
 from .concepts import Concept, Concepts, Spatial
 from .overlap import Form, overlap
@@ -53,6 +56,7 @@ class Retain(WordObjective):
     threshold: float | Literal["otsu"] = 0.5
     keep: float = 0.0
     settled: float = 1.0
+    during: Interval = field(default=Interval(0.0, 0.3), kw_only=True)
     spatial: Spatial = field(default="max", kw_only=True)
     seen: _Seen | None = None
 

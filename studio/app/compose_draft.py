@@ -12,7 +12,7 @@ from .draft import MOST_CHARACTERS, fits, run_of, without_maps
 
 __all__ = ["MOST_PARTS", "MOST_STRENGTH", "ComposeDraft", "Part"]
 
-MOST_PARTS, MOST_STRENGTH = 4, 200.0  # what the page's fields take
+MOST_PARTS, MOST_STRENGTH = 4, 4.0  # what the page's fields take
 
 Part: TypeAlias = tuple[tuple[float, float, float, float], str]
 """A box (left, top, right, bottom as fractions) and its prompt."""
@@ -25,7 +25,7 @@ class ComposeDraft:
     concepts: the things; none = those that are found in the prompt.
     apart, kept, excited: A-STAR's segregation and retention, Attend-and-Excite.
     bound, phrases: attributes on their nouns; noun phrases read by themselves.
-    strength: how far the latents are moved.
+    strength: factor of how far each of them moves the latents; 1 = as far as it does by itself.
     parts:    boxes with prompts of their own.    base: weight of the prompt within them.
     """
 
@@ -36,7 +36,7 @@ class ComposeDraft:
     excited: bool = False
     bound: bool = False
     phrases: bool = False
-    strength: float = 20.0
+    strength: float = 1.0
     parts: tuple[Part, ...] = ()
     base: float = 0.2
     model: str = "emoji-sd"
@@ -54,7 +54,7 @@ class ComposeDraft:
     def recipe(self) -> Recipe:
         """ValueError, in one sentence, for what is missing or cannot be."""
         controls: list[dict[str, Any]] = []
-        move = {"concepts": self.found, "step_size": self.strength}
+        move = {"concepts": self.found, "weight": self.strength}
         if (self.kept or self.excited) and not self.found:
             raise ValueError(
                 "things: none were found in the prompt; choose the words that name them"
@@ -67,7 +67,7 @@ class ComposeDraft:
         controls += [{"control": "retain", **move}] if self.kept else []
         controls += [{"control": "excite", **move}] if self.excited else []
         if self.bound:
-            controls.append({"control": "bind_attributes", "step_size": self.strength})
+            controls.append({"control": "bind_attributes", "weight": self.strength})
         controls += [{"control": "structure_phrases"}] if self.phrases else []
         if self.parts:
             regions = [{"where": box, "prompt": text} for box, text in self.parts]
@@ -85,9 +85,9 @@ class ComposeDraft:
         specs = {spec.control: spec for spec in bare.controls}
         moves = [s for s in specs.values() if isinstance(s, Segregate | Retain | Excite)]
         bound, regions = specs.get("bind_attributes"), specs.get("region_prompts")
-        strengths = [spec.step_size for spec in moves]
+        strengths = [spec.weight for spec in moves]
         if isinstance(bound, BindAttributes):
-            strengths.append(bound.step_size)
+            strengths.append(bound.weight)
         parts: list[Part] = []
         if isinstance(regions, RegionPrompts):
             parts = [(r.where, r.prompt) for r in regions.regions if _is_box(r.where)]

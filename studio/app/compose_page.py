@@ -119,10 +119,10 @@ def _things() -> None:
     st.slider(
         "Strength",
         *(0.0, MOST_STRENGTH),
-        step=1.0,
-        format="%.0f",
+        step=0.25,
         key=_KEYS["strength"],
-        help="How far each step may move the picture towards what is switched on; 0: not at all.",
+        help="How far each step may move the picture towards what is switched on, as a factor of "
+        "what each method does by itself; 0: not at all.",
         **KEPT,
     )
 

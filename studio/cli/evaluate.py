@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,20 +88,25 @@ def evaluate(
         ),
     ] = None,
     step_size: Annotated[
-        float, typer.Option(min=0, help="compose: how far A-STAR and binding move the latents.")
-    ] = 20.0,
+        float, typer.Option(min=0, help="compose: how far A-STAR moves the latents.")
+    ] = 0.05,
     relative: Annotated[
         bool,
-        typer.Option("--relative", help="compose: step-size is a part of the latents' length."),
-    ] = False,
+        typer.Option(
+            "--relative/--absolute",
+            help="compose: step-size is a part of the latents' length, at most 1, or the factor "
+            "of the gradient that Attend-and-Excite has.",
+        ),
+    ] = True,
     guided: Annotated[
-        float,
+        float | None,
         typer.Option(
             min=0,
             max=1,
-            help="compose, regions: end of the steps in which A-STAR moves, or regions hold.",
+            help="compose, regions: end of the steps in which A-STAR moves, 0.3 unless given, or "
+            "regions hold, 1 unless given.",
         ),
-    ] = 1.0,
+    ] = None,
     base_weight: Annotated[
         float,
         typer.Option(min=0, max=1, help="regions: weight of the picture's prompt within them."),
@@ -202,12 +208,13 @@ def evaluate(
                 **common,
             )
         elif suite == Suite.compose:
+            moving = ComposeSettings(step_size=step_size, relative=relative)
             report = evaluate_compose(
                 pipe,
                 size=(side, side),
                 prompts=count,
                 methods=method or METHODS,
-                settings=ComposeSettings(step_size=step_size, relative=relative, guided=guided),
+                settings=moving if guided is None else replace(moving, guided=guided),
                 tuning=tuning,
                 begin=begin,
                 **drawn,
@@ -231,7 +238,9 @@ def evaluate(
                 size=(side, side),
                 prompts=count,
                 methods=method or REGION_METHODS,
-                settings=RegionSettings(base_weight, (0.0, guided), looks),
+                settings=RegionSettings(
+                    base_weight, (0.0, 1.0 if guided is None else guided), looks
+                ),
                 tuning=tuning,
                 begin=begin,
                 **drawn,

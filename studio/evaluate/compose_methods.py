@@ -30,34 +30,36 @@ METHODS: tuple[str, ...] = (
 class ComposeSettings:
     """How far the latents are moved, and for how long.
 
-    step_size, relative: of A-STAR and of binding; see `processors.controls.word_objective`.
+    step_size, relative: of A-STAR; see `processors.controls.word_objective`.
     excite:  step size of both Attend-and-Excites, never relative.
     guided:  end of the steps in which A-STAR moves.
     overlap: form of A-STAR's ratio.
+
+    Binding moves as its authors have it.
     """
 
-    step_size: float = 20.0
-    relative: bool = False
+    step_size: float = 0.05
+    relative: bool = True
     excite: float = 20.0
-    guided: float = 1.0
+    guided: float = 0.3
     overlap: str = "paper"
 
 
 def recipe_of(method: str, asked: Composed, settings: ComposeSettings, **base: Any) -> Recipe:
     """What is run for a method; that of diffusers is not a recipe, but its base is."""
-    move = {"step_size": settings.step_size, "relative": settings.relative}
     a_star = {
         "concepts": asked.nouns,
         "during": (0.0, settings.guided),
         "overlap": settings.overlap,
-        **move,
+        "step_size": settings.step_size,
+        "relative": settings.relative,
     }
     controls: dict[str, Sequence[dict[str, Any]]] = {
         "excite": [{"control": "excite", "concepts": asked.nouns, "step_size": settings.excite}],
         "segregate": [{"control": "segregate", **a_star}],
         "retain": [{"control": "retain", **a_star}],
         "structure": [{"control": "structure_phrases"}],
-        "bind": [{"control": "bind_attributes", "pairs": asked.attributes, **move}]
+        "bind": [{"control": "bind_attributes", "pairs": asked.attributes}]
         if asked.attributes
         else [],
     }

@@ -96,9 +96,10 @@ class ComposeReport:
         lines = [
             f"{self.model}: {len(self.outcomes)} prompts "
             f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; "
-            f"step size {made.step_size:g}"
-            f"{' of the latents' if made.relative else ''}, of excite {made.excite:g}, A-STAR in "
-            f"the first {made.guided:.0%}, its ratio by {made.overlap}.",
+            f"A-STAR's step size {made.step_size:g}"
+            f"{' of the latents' if made.relative else ''}, in the first {made.guided:.0%}, its "
+            f"ratio by {made.overlap}; step size of excite {made.excite:g}, of binding its "
+            "authors'.",
             "Missing: pictures without one of their things; wrong: colours of found things; right: "
             "pictures with everything as said. Change: relative to base. 95 % intervals by "
             "bootstrap over prompts.",

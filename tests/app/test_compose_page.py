@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from attention_studio.app.compose_draft import ComposeDraft
 from attention_studio.build import build
 from attention_studio.jobs import Journal, State
+from attention_studio.processors.controls.word_objective import WordObjective
 from attention_studio.recipe import Recipe
 
 BOX = (0.0, 0.0, 0.5, 1.0)
@@ -91,7 +93,7 @@ def test_drafts_are_read_back_from_their_recipes() -> None:
     parts = ((BOX, "snow"), ((0.35, 0.05, 1.0, 0.6), "a bear"))
     for draft in (
         ComposeDraft(),
-        ComposeDraft(apart=False, phrases=True, strength=7.0, size=(64, 96)),
+        ComposeDraft(apart=False, phrases=True, strength=2.5, size=(64, 96)),
         ComposeDraft(kept=False, excited=True, bound=True, parts=parts, base=0.4, negative="x"),
         ComposeDraft(concepts=("grass", "dog"), seed=9, steps=7, guidance=2.5, model="other"),
     ):
@@ -102,11 +104,31 @@ def test_drafts_are_read_back_from_their_recipes() -> None:
     for other in (
         recipe.model_copy(update={"controls": ()}),
         recipe.model_copy(update={"steps": 201}),
-        ComposeDraft(strength=201.0).recipe(),
+        ComposeDraft(strength=4.25).recipe(),
         ComposeDraft(parts=(((0.333, 0.0, 1.0, 1.0), "snow"),)).recipe(),
         ComposeDraft(parts=((BOX, "snow"),) * 5).recipe(),
     ):
         assert ComposeDraft.of(other) is None
+
+
+def test_recipes_with_step_sizes_of_their_own_are_not_the_page_s() -> None:
+    """Those of before carry 20 absolute in all fields, which is Attend-and-Excite's own."""
+    before = {"concepts": ("cat", "dog"), "step_size": 20.0, "relative": False, "weight": 1.0}
+    excite = ComposeDraft(apart=False, kept=False, excited=True).recipe()
+    found = Recipe.model_validate(
+        {**excite.model_dump(), "controls": [{"control": "excite", **before}]}
+    )
+    assert found == excite and ComposeDraft.of(found) is not None
+    a_star = [{"control": "segregate", **before}, {"control": "retain", **before}]
+    other = Recipe.model_validate({**found.model_dump(), "controls": a_star})
+    assert ComposeDraft.of(other) is None
+
+
+def test_strength_is_a_factor_of_each_control_s_own_step() -> None:
+    draft = ComposeDraft(excited=True, bound=True, strength=0.5)
+    made = [c for c in build(draft.recipe(), 0) if isinstance(c, WordObjective)]
+    assert [c.weight * c.step_size for c in made] == [0.025, 0.025, 10.0, 10.0]
+    assert ComposeDraft.of(draft.recipe()) == replace(draft, concepts=("cat", "dog"))
 
 
 def test_a_page_opened_again_shows_the_job_and_its_recipe(

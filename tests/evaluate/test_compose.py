@@ -25,6 +25,7 @@ from attention_studio.evaluate.compose_prompts import (
 from attention_studio.evaluate.prompts import EDIT_SEEDS
 from attention_studio.evaluate.ratios import change_of, share_of
 from attention_studio.pipelines.deprecated_excite import excite_by_diffusers, map_grid
+from attention_studio.recipe import Recipe
 
 SIZE = (64, 64)
 
@@ -62,7 +63,7 @@ def ran(
         nouns=CORE_NOUNS,
         size=SIZE,
         prompts=2,
-        settings=ComposeSettings(step_size=0.05, relative=True),
+        settings=ComposeSettings(guided=1.0),  # retention begins with the second step
         steps=2,
         folder=folder,
         judge=judge,
@@ -108,6 +109,7 @@ def test_everything_is_kept(
     assert len(lines) == 2 and len(list((folder / "pictures").iterdir())) == 2 * len(METHODS)
     assert (folder / "sheet.png").is_file()
     assert "| a-star |" in report.table() and "**held-out pairs**" in report.table()
+    assert "A-STAR's step size 0.05 of the latents, in the first 100%, its ratio" in report.table()
 
 
 def test_prompts() -> None:
@@ -130,8 +132,12 @@ def test_recipes_name_the_things_and_their_attributes() -> None:
     names = [spec.control for spec in made.controls]
     assert names == ["segregate", "retain", "structure_phrases"] and made.seed == 7
     assert made.controls[0].during == (0.0, 0.5)  # type: ignore[union-attr]
-    bind = recipe_of("bind", asked, ComposeSettings())
+    plain = recipe_of("a-star", asked, ComposeSettings())
+    things = [{"control": name, "concepts": asked.nouns} for name in names[:2]]
+    assert plain == Recipe.model_validate({**plain.model_dump(), "controls": things})
+    bind = recipe_of("bind", asked, ComposeSettings(step_size=0.1))
     assert bind.controls[0].pairs == {"cat": ("big", "red")}  # type: ignore[union-attr]
+    assert bind.controls[0].step_size == 20  # type: ignore[union-attr]
     assert recipe_of("base", asked, ComposeSettings()).controls == ()
 
 

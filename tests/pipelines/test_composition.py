@@ -56,7 +56,7 @@ def test_it_attaches_the_controls_that_were_asked_for(pipe: Any) -> None:
     out = pipe(TEXT, seed=0, **SIZE)
     with attach(pipe, [Segregate(WORDS), Retain(WORDS)]):
         assert torch.equal(out.images, stock(pipe))
-    assert len(out.nudges) == STEPS and out.warnings == ()
+    assert len(out.nudges) == 1 and out.warnings == ()  # the first 30 % of three steps
     once = {**SIZE, "num_inference_steps": 1}
     every = {"segregation": 0, "retention": 0, "excitement": 2.0, "structure": True}
     every |= {"regions": [(LEFT, "snow")], "controls": [RecordMaps(("cat",))]}
@@ -65,6 +65,10 @@ def test_it_attaches_the_controls_that_were_asked_for(pipe: Any) -> None:
     with attach(pipe, others):
         assert torch.equal(out.images, stock(pipe, num_inference_steps=1))
     assert out.maps.words == ((0, "cat"),)
+    out = pipe(TEXT, seed=0, excitement=1, step_size=0.1, relative=True, **once)
+    step: dict[str, Any] = {"step_size": 0.1, "relative": True}
+    with attach(pipe, [Segregate(WORDS, **step), Retain(WORDS, **step), Excite(WORDS, **step)]):
+        assert torch.equal(out.images, stock(pipe, num_inference_steps=1))
     assert traces(pipe) == before
 
 
@@ -99,3 +103,5 @@ def test_what_makes_no_sense_is_said() -> None:
         made(TEXT, seed=1, generator=torch.Generator(), **SIZE)
     with pytest.raises(ValueError, match="'fox' is not in the prompt"):
         made(TEXT, concepts=("cat", "fox"), **SIZE)
+    with pytest.raises(ValueError, match="step_size: came 20"):
+        made(TEXT, step_size=20.0, **SIZE)

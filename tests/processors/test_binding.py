@@ -125,7 +125,7 @@ def test_a_concept_in_its_box_is_left_alone() -> None:
     "control",
     [
         BindAttributes(step_size=1000.0),
-        BoxLayout({"cat": (0.0, 0.0, 0.3, 0.3)}, step_size=1000.0, during=Interval()),
+        BoxLayout({"cat": (0.0, 0.0, 0.3, 0.3)}, during=Interval()),
     ],
 )
 def test_whole_runs(control: Control) -> None:
@@ -136,6 +136,8 @@ def test_whole_runs(control: Control) -> None:
     assert bool(out.isfinite().all()) and not torch.equal(out, base)
     moves = [nudge.moves for nudge in run.nudges]
     assert moves == ([1, 1] if isinstance(control, BindAttributes) else [5, 5, 5])
+    if isinstance(control, BoxLayout):  # five moves of 5 %
+        assert all(0.05 < nudge.lengths[0] < 1.05**5 - 1 for nudge in run.nudges)
     assert torch.equal(studio(TEXT), base)
 
 

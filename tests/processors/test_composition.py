@@ -75,6 +75,9 @@ def test_all_is_put_back_after_an_error_within_the_loss() -> None:
     assert torch.equal(studio(TEXT), base)
 
 
+ALWAYS = Interval()
+
+
 class Explicit:
     """The loop of the papers: edit the latents, then step. Knows nothing of the package."""
 
@@ -128,19 +131,21 @@ def ratio(a: Tensor, b: Tensor) -> Tensor:
 
 
 def a_star(
-    loop: Explicit, z: Tensor, t: Tensor, cond: Tensor, i: int, *, masks: list[Tensor], steps: int
-) -> Tensor:
+    loop: Explicit, z: Tensor, t: Tensor, cond: Tensor, *, masks: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The gradients of segregation and of retention, which has none before there are masks."""
     z = z.detach().requires_grad_()
     maps = loop.look(z, t, cond)
     words = maps / maps[1:12].sum(0)
     cat, grass = (blurred(words[tokens]).mean(0) for tokens in TOKENS)
-    loss = ratio(cat / cat.sum(), grass / grass.sum())
+    apart = ratio(cat / cat.sum(), grass / grass.sum())
     now = [m / m.max() for m in (cat, grass)]
+    kept = 0.0 * z.sum()
     for m, mask in zip(now, masks, strict=False):
-        loss = loss + 1 - ratio(m, mask)
+        kept = kept + 1 - ratio(m, mask)
     masks[:] = [(m.detach() >= 0.5).to(m) for m in now]
-    rate = loop.strength * (1 - 0.5 * i / (steps - 1)) ** 0.5
-    return z - rate * torch.autograd.grad(loss, z)[0]
+    (first,) = torch.autograd.grad(apart, z, retain_graph=True)
+    return first, torch.autograd.grad(kept, z)[0]
 
 
 @pytest.mark.parametrize(("scheduler", "strength"), [(None, 200.0), (EulerDiscreteScheduler, 6e4)])
@@ -153,16 +158,42 @@ def test_a_star_equals_the_explicit_loop(scheduler: Any, strength: float) -> Non
     start = torch.randn(1, 4, 16, 16, generator=draw, dtype=torch.float64)
     base = studio(TEXT, latents=start)
     masks: list[Tensor] = []
-    wanted = Explicit(studio, strength)(
-        start, 3, lambda *given: a_star(*given, masks=masks, steps=3)
-    )
-    with attach(studio.pipe, both(step_size=strength)) as run:
+
+    def move(loop: Explicit, z: Tensor, t: Tensor, cond: Tensor, i: int) -> Tensor:
+        rate = loop.strength * (1 - 0.5 * i / 2) ** 0.5
+        return z - rate * sum(a_star(loop, z, t, cond, masks=masks))
+
+    wanted = Explicit(studio, strength)(start, 3, move)
+    controls = both(step_size=strength, relative=False, during=ALWAYS)
+    with attach(studio.pipe, controls) as run:
         out = studio(TEXT, latents=start)
     assert float((base - wanted).abs().max()) > 0.05
     torch.testing.assert_close(out, wanted, atol=1e-6, rtol=1e-6)
     assert [nudge.moves for nudge in run.nudges] == [1, 1, 1]
     assert set(run.nudges[0].losses) == {"Segregate", "Retain"}
     assert run.nudges[0].losses["Retain"] == (0.0,) and run.nudges[1].losses["Retain"][0] > 0
+
+
+def test_by_default_each_loss_of_a_star_moves_by_5_percent_in_the_first_30() -> None:
+    studio = Studio("sd")
+    studio.pipe.to(torch.float64)
+    draw = torch.Generator().manual_seed(0)
+    start = torch.randn(1, 4, 16, 16, generator=draw, dtype=torch.float64)
+    base = studio(TEXT, latents=start, num_inference_steps=4)
+    masks: list[Tensor] = []
+
+    def move(loop: Explicit, z: Tensor, t: Tensor, cond: Tensor, i: int) -> Tensor:
+        if i >= 2:  # of four steps
+            return z
+        slopes = a_star(loop, z, t, cond, masks=masks)
+        return z - 0.05 * z.norm() * sum(g / g.norm() for g in slopes if bool(g.any()))
+
+    wanted = Explicit(studio, 0.0)(start, 4, move)
+    with attach(studio.pipe, both()) as run:
+        out = studio(TEXT, latents=start, num_inference_steps=4)
+    assert float((base - wanted).abs().max()) > 0.05
+    torch.testing.assert_close(out, wanted, atol=1e-6, rtol=1e-6)
+    assert [nudge.step for nudge in run.nudges] == [0, 1]
 
 
 def test_excite_equals_the_explicit_loop_with_its_refinement() -> None:
@@ -202,7 +233,7 @@ def test_two_pictures_in_a_call_are_two_calls() -> None:
     studio.pipe.to(torch.float64)
     draw = torch.Generator().manual_seed(0)
     start = torch.randn(2, 4, 16, 16, generator=draw, dtype=torch.float64)
-    controls = [*both(), Excite(WORDS, ((0.0, 0.02),), most=2, step_size=300.0)]
+    controls = [*both(during=ALWAYS), Excite(WORDS, ((0.0, 0.02),), most=2, step_size=300.0)]
     with attach(studio.pipe, controls) as run:
         together = studio(TEXT, latents=start, images=2)
         lengths = run.nudges[0].lengths
@@ -213,11 +244,11 @@ def test_two_pictures_in_a_call_are_two_calls() -> None:
 
 def test_checkpointing_changes_nothing() -> None:
     studio = Studio("sd")
-    with attach(studio.pipe, both(step_size=100.0)):
+    with attach(studio.pipe, both(during=ALWAYS)):
         plain = studio(TEXT)
     studio.pipe.unet.enable_gradient_checkpointing()
     studio.pipe.unet.train()
-    with attach(studio.pipe, both(step_size=100.0)):
+    with attach(studio.pipe, both(during=ALWAYS)):
         kept = studio(TEXT)
     torch.testing.assert_close(kept, plain, atol=1e-5, rtol=1e-5)
 
@@ -236,7 +267,7 @@ def test_other_pipelines(name: str) -> None:
 def test_a_picture_that_is_not_square_and_guidance_off() -> None:
     studio = Studio("sd")
     base = studio(TEXT, height=32, width=64, guidance=1.0)
-    with attach(studio.pipe, [*both(), Excite(WORDS, ())]) as run:
+    with attach(studio.pipe, [*both(during=ALWAYS), Excite(WORDS, ())]) as run:
         out = studio(TEXT, height=32, width=64, guidance=1.0)
     assert not torch.equal(out, base) and out.shape == (1, 4, 16, 32)
     assert len(run.nudges) == 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from attention_studio.processors import Excite, Retain, Rows, Segregate
+from attention_studio.processors import Excite, Interval, Retain, Rows, Segregate
 from attention_studio.processors.attach import attach
 
 from .joint_pipelines import JointStudio
@@ -41,7 +43,8 @@ def test_a_small_step_lowers_the_loss(name: str) -> None:
 def test_a_star_changes_the_edit_alone(name: str) -> None:
     studio = JointStudio(name)
     base = studio(num_inference_steps=2)
-    a_star = [Segregate(WORDS, rows=Rows.COND_EDIT), Retain(WORDS, rows=Rows.COND_EDIT)]
+    options: dict[str, Any] = {"during": Interval(), "rows": Rows.COND_EDIT}
+    a_star = [Segregate(WORDS, **options), Retain(WORDS, **options)]
     with attach(studio.pipe, a_star) as run:
         out = studio(num_inference_steps=2)
     assert torch.equal(out[0], base[0]) and not torch.equal(out[1], base[1])

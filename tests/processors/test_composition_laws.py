@@ -214,6 +214,8 @@ def test_empty_maps_give_finite_losses() -> None:
 
 
 def test_no_move_outside_of_the_interval() -> None:
-    control = Retain(("a",), during=Interval(0.2, 0.5), step_size=3.0, relative=True)
-    assert [control.rate(step(i)) for i in (1, 2, 4, 5)] == [0.0, 3.0, 3.0, 0.0]
-    assert Retain(("a",), step_size=3.0).rate(step(0, 1)) == 3.0
+    control = Retain(("a",), during=Interval(0.2, 0.5), step_size=0.25, weight=2.0)
+    assert [control.rate(step(i)) for i in (1, 2, 4, 5)] == [0.0, 0.5, 0.5, 0.0]
+    assert Retain(("a",), step_size=3.0, relative=False).rate(step(0, 1)) == 3.0
+    for a_star in (Segregate(("a", "b")), Retain(("a",))):
+        assert [a_star.rate(step(i)) for i in range(10)] == [0.05] * 3 + [0.0] * 7

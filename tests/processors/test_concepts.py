@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attention_studio.processors import Excite, Prompts, Retain, Segregate
+from attention_studio.processors import BoxLayout, Excite, Prompts, Retain, Segregate
 from attention_studio.processors.control import Control
 from attention_studio.processors.controls.concepts import Concepts, Reading, smoothed
 from attention_studio.processors.controls.regions import coverage, covered
@@ -112,6 +112,13 @@ def test_boxes_and_masks_on_a_grid() -> None:
         (Segregate(("a", ("b", 2))), "a b", "2 was asked for, but 'b' stands once"),
         (Segregate(("a", "b"), touching=(("a", "c"),)), "a b", "touching: came 'c'"),
         (Segregate(("a", "b"), step_size=-1), "a b", "step_size: came -1"),
+        (
+            Segregate(("a", "b"), step_size=20.0),
+            "a b",
+            "step_size: came 20.0; expected a part of the latents' length, at most 1",
+        ),
+        (BoxLayout({"a": (0, 0, 1, 1)}, step_size=1.1), "a b", "step_size: came 1.1"),
+        (Excite(("a",), relative=True), "a b", "relative=False takes it as Attend-and-Excite's"),
         (Segregate(("a", "b"), renorm="soft"), "a b", "renorm: came 'soft'"),  # type: ignore[arg-type]
         (Retain(()), "a b", "came ..; expected words of the prompt for retain"),
         (Retain(("a",), masks={"b": (0, 0, 1, 1)}), "a b", "masks: came one for 'b'"),

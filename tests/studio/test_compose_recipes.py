@@ -19,6 +19,7 @@ from attention_studio.processors import (
     Segregate,
     StructurePhrases,
 )
+from attention_studio.processors.controls.word_objective import WordObjective
 from attention_studio.processors.prompts.phrases import things
 from attention_studio.recipe import Recipe
 
@@ -60,7 +61,7 @@ def test_where_no_prompt_has_enough_things_it_is_said() -> None:
 def test_fields_arrive() -> None:
     rows = ["0011", "0011"]
     controls: tuple[Any, ...] = (
-        {"control": "retain", "masks": {"cat": {"rows": rows}}, "step_size": 3, "relative": True},
+        {"control": "retain", "masks": {"cat": {"rows": rows}}, "step_size": 3, "relative": False},
         {"control": "bind_attributes", "weight": 2, "during": [0, 0.25]},
         {"control": "box_layout", "boxes": {"dog": [0, 0, 0.5, 0.5]}, "most": 2},
         {"control": "region_prompts", "base": 0, "regions": [{"where": "cat", "prompt": "x"}]},
@@ -68,7 +69,7 @@ def test_fields_arrive() -> None:
     )
     made = build(Recipe(prompts=TWO, controls=controls), 0)
     retain, bind, box, regions, phrases = made
-    assert isinstance(retain, Retain) and (retain.step_size, retain.relative) == (3, True)
+    assert isinstance(retain, Retain) and (retain.step_size, retain.relative) == (3, False)
     mask = retain.masks["cat"]
     assert isinstance(mask, torch.Tensor) and mask.tolist() == [[0, 0, 1, 1]] * 2
     assert isinstance(bind, BindAttributes) and (bind.weight, bind.during.end) == (2, 0.25)
@@ -80,10 +81,24 @@ def test_fields_arrive() -> None:
     assert [type(control) for control in left] == [Retain, BindAttributes]
 
 
+def test_what_moves_the_latents_does_so_as_its_control_does_by_itself() -> None:
+    box = {"dog": (0.0, 0.0, 0.5, 0.5)}
+    names = ("segregate", "retain", "excite", "bind_attributes")
+    recipe = Recipe(prompts=TWO, controls=(*names, {"control": "box_layout", "boxes": box}))  # type: ignore[arg-type]
+    made = build(recipe, 0)
+    own = (Segregate(), Retain(), Excite(), BindAttributes(), BoxLayout(box))
+    for control, plain in zip(made, own, strict=True):
+        assert isinstance(control, WordObjective) and type(control) is type(plain)
+        for name in ("during", "step_size", "relative", "weight"):
+            assert getattr(control, name) == getattr(plain, name), (type(plain), name)
+
+
 @pytest.mark.parametrize(
     ("control", "message"),
     [
         ({"control": "segregate", "step_size": -1}, "greater than or equal to 0"),
+        ({"control": "retain", "step_size": 20}, "step_size: came 20; expected a part of the lat"),
+        ({"control": "excite", "relative": True}, "step_size: came 20; expected a part of the lat"),
         ({"control": "segregate", "size": 1}, "there is no field 'size'; fields: during"),
         ({"control": "box_layout", "boxes": {"cat": [0.5, 0, 0.2, 1]}}, "0 <= left < right"),
         ({"control": "retain", "masks": {"cat": {"rows": ["01", "0"]}}}, "rows of one length"),
