@@ -5,11 +5,12 @@ With z the latents, c = scale_model_input(1), u = c z what the denoiser sees, L_
     δ = −sum_o α_o dL_o/dz = −c · d(sum_o α_o L_o)/du
     the denoiser gets u + c δ, the scheduler's step gets z + δ, once
 
-An objective may ask to move and look again (`Refining`): δ is then the sum of all moves. One that
-is `Relative` moves by −α |z| g / |g|.
+An objective may ask to move and look again (`Refining`): δ is then the sum of all moves, of which
+the others make the last one only. One that is `Relative` moves by −α |z| g / |g|.
 
 ours: the δ form; it equals editing the latents before the step, also before the first one. fp16
-gradients are taken of 1024 L, and a picture whose gradient is not finite stays where it is.
+gradients are taken of 1024 L, and a picture whose gradient is not finite stays where it is. Every
+relative objective costs a backward pass of its own, all others share one.
 """
 
 from __future__ import annotations
@@ -71,8 +72,15 @@ def nudge(
     while True:
         seen = start.clone()
         seen[part] += factor * delta
-        losses, move = _move(objectives, step, seen.requires_grad_(), look, factor, part)
-        more = _again(objectives, losses, step, moves, len(start)).to(delta.device)
+        with torch.enable_grad():
+            recorder = look(seen.requires_grad_())
+            losses = [objective.loss(recorder.maps(objective), step) for objective in objectives]
+        looked = list(zip(objectives, losses, strict=True))
+        wants = [_again(*pair, step, moves, len(start)) for pair in looked]
+        more = torch.stack(wants).any(0).to(delta.device)
+        if bool(more.any()):
+            looked = [pair for pair, want in zip(looked, wants, strict=True) if bool(want.any())]
+        move = _move(looked, step, seen, factor, part)
         finite = move.isfinite().flatten(1).all(1)
         skipped |= {row for row, ok in enumerate(finite.tolist()) if not ok}
         chosen = allowed & finite & more if bool(more.any()) else allowed & finite
@@ -103,26 +111,23 @@ def unmoved(nudges: Sequence[Nudge]) -> tuple[str, ...]:
 
 
 def _move(
-    objectives: Sequence[Objective],
+    looked: Sequence[tuple[Objective, Tensor]],
     step: Step,
     seen: Tensor,
-    look: Callable[[Tensor], Recorder],
     factor: float,
     part: tuple[slice, ...],
-) -> tuple[list[Tensor], Tensor]:
-    """The losses, and one move down them, of the shape of `seen[part]`."""
+) -> Tensor:
+    """One move down these objectives' losses of `seen`, of the shape of `seen[part]`."""
     boost = _BOOST if seen.dtype == torch.float16 else 1.0
     with torch.enable_grad():
-        recorder = look(seen)
-        losses = [objective.loss(recorder.maps(objective), step) for objective in objectives]
         terms = [
-            boost * objective.rate(step) * loss.sum()
-            for objective, loss in zip(objectives, losses, strict=True)
+            (o, boost * (1.0 if _is_relative(o) else o.rate(step)) * loss.sum())
+            for o, loss in looked
         ]
-    if not any(term.requires_grad for term in terms) and any(map(bool, terms)):
-        names = ", ".join(type(objective).__name__ for objective in objectives)
+    steering = [(objective, term) for objective, term in terms if term.requires_grad]
+    if not steering and any(bool(term) for _, term in terms):
+        names = ", ".join(type(objective).__name__ for objective, _ in terms)
         raise ValueError(f"controls: the loss of {names} does not depend on the latents")
-    steering = [pair for pair in zip(objectives, terms, strict=True) if pair[1].requires_grad]
     together = [term for objective, term in steering if not _is_relative(objective)]
     alone = [(o.rate(step), term) for o, term in steering if _is_relative(o)]
     move = torch.zeros_like(seen.detach()[part])
@@ -134,7 +139,7 @@ def _move(
         steep = _norms(slope[part])
         unit = torch.where(steep == 0, 0.0, slope[part] / steep.clamp_min(1e-30))
         move = move - rate / factor * _norms(seen.detach()[part]) * unit
-    return losses, move
+    return move
 
 
 def _is_relative(objective: Objective) -> bool:
@@ -150,15 +155,11 @@ def _allowed(objectives: Sequence[Objective], batch: Batch) -> Tensor:
     return allowed
 
 
-def _again(
-    objectives: Sequence[Objective], losses: Sequence[Tensor], step: Step, moves: int, rows: int
-) -> Tensor:
-    """[B] bool: who wants to look again."""
-    more = torch.zeros(rows, dtype=torch.bool)
-    for objective, loss in zip(objectives, losses, strict=True):
-        if isinstance(objective, Refining):
-            more |= objective.again(loss.detach(), step, moves).cpu()
-    return more
+def _again(objective: Objective, loss: Tensor, step: Step, moves: int, rows: int) -> Tensor:
+    """[B] bool: where it wants to look again."""
+    if isinstance(objective, Refining):
+        return objective.again(loss.detach(), step, moves).cpu()
+    return torch.zeros(rows, dtype=torch.bool)
 
 
 def _norms(x: Tensor) -> Tensor:

@@ -82,7 +82,10 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Refining(Objective, Protocol):
-    """An objective that may look and move several times within a step; its losses are [P·n]."""
+    """An objective that may look and move several times within a step; its losses are [P·n].
+
+    The objectives that do not ask for it move once in that step, at the last look.
+    """
 
     def again(self, losses: Tensor, step: Step, moves: int) -> Tensor:
         """[P·n] bool: pictures to move and look at once more before the step's own move."""

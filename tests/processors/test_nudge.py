@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attention_studio.processors import Excite, Retain, Segregate
+from attention_studio.processors import Excite, Interval, Retain, Segregate
 from attention_studio.processors.attach import attach
 from attention_studio.processors.control import Control
 
@@ -22,14 +22,46 @@ def both(**options: Any) -> list[Control]:
     return [Segregate(WORDS, **options), Retain(WORDS, **options)]
 
 
-def test_a_relative_step_has_the_length_it_says() -> None:
+@pytest.mark.parametrize(
+    ("options", "length"), [({}, 0.05), ({"step_size": 0.02}, 0.02), ({"weight": 2.0}, 0.1)]
+)
+def test_a_relative_step_has_the_length_it_says(options: dict[str, Any], length: float) -> None:
     studio = Studio("sd")
     base = studio(TEXT)
-    with attach(studio.pipe, both(step_size=0.02, relative=True)) as run:
+    with attach(studio.pipe, both(**options, during=Interval())) as run:
         out = studio(TEXT)
     assert not torch.equal(out, base)
-    assert run.nudges[0].lengths[0] == pytest.approx(0.02, rel=1e-3)  # no mask to retain yet
-    assert 0.0 < run.nudges[1].lengths[0] <= 0.04 + 1e-6
+    assert run.nudges[0].lengths[0] == pytest.approx(length, rel=1e-3)  # no mask to retain yet
+    assert 0.0 < run.nudges[1].lengths[0] <= 2 * length + 1e-6
+
+
+def test_two_losses_cost_one_look_and_two_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    studio = Studio("sd")
+    looks, slopes, slope = list[bool](), list[object](), torch.autograd.grad
+
+    def counted(*given: Any, **options: Any) -> Any:
+        slopes.append(given)
+        return slope(*given, **options)
+
+    hook = studio.pipe.unet.register_forward_pre_hook(
+        lambda *_: looks.append(torch.is_grad_enabled())
+    )
+    monkeypatch.setattr(torch.autograd, "grad", counted)
+    with attach(studio.pipe, both(during=Interval())):
+        studio(TEXT, num_inference_steps=2)
+    hook.remove()
+    assert sum(looks) == 2 and len(looks) == 4
+    assert len(slopes) == 1 + 2  # the first step retains nothing yet
+
+
+def test_who_does_not_ask_to_look_again_moves_once() -> None:
+    studio = Studio("sd")
+    again = Excite(WORDS, ((0.0, 1.0),), most=3, step_size=0.001, relative=True)
+    for controls in ([again, *both()], [*both(), again]):
+        with attach(studio.pipe, controls) as run:
+            studio(TEXT, num_inference_steps=1)
+        assert run.nudges[0].moves == 4
+        assert 0.045 < run.nudges[0].lengths[0] < 0.055
 
 
 def test_a_small_step_lowers_the_loss() -> None:
@@ -52,10 +84,10 @@ def test_what_is_not_finite_is_skipped_and_said() -> None:
 
     studio = Studio("sd")
     base = studio(TEXT, images=2)
-    with attach(studio.pipe, [Wild(WORDS)]) as run:
+    with attach(studio.pipe, [Wild(WORDS, during=Interval())]) as run:
         out = studio(TEXT, images=2)
     assert bool(out.isfinite().all()) and not torch.equal(out, base)
     assert [nudge.skipped for nudge in run.nudges] == [(), (0,), ()]
-    with attach(studio.pipe, [Wild(("a", "grass"))]) as run:
+    with attach(studio.pipe, [Wild(("a", "grass"), during=Interval())]) as run:
         studio(PROMPTS)
     assert any("no finite number" in said for said in run.receipt(torch.zeros(2, 3, 8, 8)).warnings)
