@@ -1,14 +1,13 @@
 """A-STAR by hand: all maps formed, the latents moved between the steps of the stock pipeline.
 
 Agarwal et al. 2023 (arXiv:2306.14544), segregation and retention of two concepts with the defaults
-of `Segregate` and `Retain`. It is what ours must equal.
+of `Segregate` and `Retain`, but before every step. It is what ours must equal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import Any
 
 import torch
@@ -25,7 +24,10 @@ __all__ = ["a_star_by_hand"]
 
 
 def a_star_by_hand(runs: Runs, words: tuple[str, str], step_size: float, start: Tensor) -> Tensor:
-    """The latents at the end of a run of one prompt that starts from these."""
+    """The latents at the end of a run of one prompt that starts from these.
+
+    step_size: of each loss's moves, as a part of the latents' length.
+    """
     pipe, (prompt,) = runs.pipe, runs.prompts
     text = tokenize(prompt, family_of(pipe).blocks(pipe, pipe.tokenizer.model_max_length))
     inside = [b.offset + i for b in text.blocks for i in range(b.first, b.last)]
@@ -54,20 +56,21 @@ class _Loop:
         return {} if last else {"latents": self.moved(given["latents"], step + 1)}
 
     def moved(self, latents: Tensor, step: int) -> Tensor:
-        """z − α dL/dz before that step."""
+        """z − α |z| g / |g| before that step, g = dL/dz, for each loss L that there is."""
         with torch.enable_grad():
             z = latents.detach().requires_grad_()
             maps = self._look(z, self.pipe.scheduler.timesteps[step])
             words = maps / maps[self.inside].sum(0)
             a, b = (smoothed(words[list(own)]).mean(0) for own in self.tokens)
-            loss = _ratio(a / a.sum(), b / b.sum())
+            losses = [_ratio(a / a.sum(), b / b.sum())]
             now = [a / a.max(), b / b.max()]
-            for own, strong in zip(now, self.strong, strict=False):  # none before the first step
-                loss = loss + 1 - _ratio(own, strong)
-            (slope,) = torch.autograd.grad(loss, z)
+            if self.strong:  # not before the first step
+                kept = [1 - _ratio(*pair) for pair in zip(now, self.strong, strict=True)]
+                losses.append(kept[0] + kept[1])
+            slopes = [torch.autograd.grad(loss, z, retain_graph=True)[0] for loss in losses]
         self.strong = [(own.detach() >= 0.5).to(own) for own in now]
-        rate = self.step_size * sqrt(1 - step / (2 * (self.steps - 1)))
-        return latents - rate * slope
+        length = self.step_size * latents.norm()
+        return latents - sum(length * slope / slope.norm() for slope in slopes)
 
     def _look(self, z: Tensor, t: Tensor) -> Tensor:
         """[T, h, w], the mean map of each token."""

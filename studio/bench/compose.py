@@ -46,15 +46,16 @@ LIMIT = 1e-5
 SIZE = (128, 128)
 
 _BOXES = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
-_STRONG = 3000.0  # a step size that shows in the latents of random weights
+_STRONG = 3000.0  # an absolute step size that shows in the latents of random weights
 _OFF = Interval(0.0, 0.0)
 
 _A_STAR = (Segregate(concepts=THINGS), Retain(concepts=THINGS))
+_WHOLE = tuple(replace(control, during=Interval()) for control in _A_STAR)
 _STRUCTURE = StructurePhrases()
 _CONTROLS: Mapping[str, tuple[Control, ...]] = MappingProxyType(
     {
         "a-star": _A_STAR,
-        "a-star half": tuple(replace(c, during=Interval(0.0, 0.5)) for c in _A_STAR),
+        "a-star whole": _WHOLE,
         "excite": (Excite(THINGS),),
         "excite unrefined": (Excite(THINGS, thresholds=()),),
         "structure": (_STRUCTURE,),
@@ -201,9 +202,8 @@ def _controls_off() -> Iterator[tuple[str, list[Control]]]:
 
 def _errors(runs: ComposeRuns) -> dict[str, float]:
     pipe, start = runs.pipe, runs.start()
-    strong = [replace(control, step_size=_STRONG) for control in _A_STAR]
-    by_hand = a_star_by_hand(runs, THINGS, _STRONG, start)
-    a_star = _error("a-star", runs.under(strong, latents=start), by_hand)
+    by_hand = a_star_by_hand(runs, THINGS, _A_STAR[0].step_size, start)
+    a_star = _error("a-star", runs.under(_WHOLE, latents=start), by_hand)
     family = family_of(pipe)
     text = tokenize(runs.prompts[0], family.blocks(pipe, pipe.tokenizer.model_max_length))
     lasts = tuple(text.find(word).indices[-1] for word in THINGS)  # those that diffusers' excites
@@ -212,7 +212,7 @@ def _errors(runs: ComposeRuns) -> dict[str, float]:
     excite = _error("excite", runs.under([ours], latents=start), excited)
     return {
         "a-star": a_star,
-        "a-star half": a_star,
+        "a-star whole": a_star,
         "excite": excite,
         "excite unrefined": excite,
     }

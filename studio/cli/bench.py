@@ -76,7 +76,7 @@ def bench(
             metavar="a,b,…",
             help="disc: dense, flex, flex-tiled, natten; labelled: dense, mask, flex; maps: "
             "attention, eager; edit: attached, local_blend, record_maps, official; compose: "
-            "a-star, a-star half, excite, excite unrefined, structure, structure conjunction, "
+            "a-star, a-star whole, excite, excite unrefined, structure, structure conjunction, "
             "bind, boxes, regions, a-star + structure, diffusers excite, diffusers excite "
             "unrefined. Default: all, on a CPU without flex, which compiles for a minute.",
         ),

@@ -63,10 +63,10 @@ def test_what_is_off_is_off_and_what_is_on_is_on(
 
 
 def test_rows_and_csv(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compose, "check_compose", lambda *_: {"a-star half": 1e-7})
+    monkeypatch.setattr(compose, "check_compose", lambda *_: {"a-star whole": 1e-7})
     monkeypatch.setattr(compose, "untrained_sd15", lambda **_: None)
     path = tmp_path / "compose.csv"
-    ways = ("a-star half", "structure", "boxes", "diffusers excite unrefined")
+    ways = ("a-star", "a-star whole", "structure", "boxes", "diffusers excite unrefined")
     asked = ["bench", "compose", f"--model={tiny_sd}", "--steps=2", "--repetitions=1", "--json"]
     asked += ["--quiet", "--size=32x32", f"--csv={path}", f"--against={','.join(ways)}"]
     done = CliRunner().invoke(app, asked)
@@ -74,18 +74,18 @@ def test_rows_and_csv(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     rows = json.loads(done.stdout)["rows"]
     counts = {row["way"]: (row["guided"], row["gradients"]) for row in rows}
     assert tuple(counts) == ("stock", *ways)
-    assert [*counts.values()] == [(0, 0), (1, 1), (0, 0), (1, 5), (2, 2)]
+    assert [*counts.values()] == [(0, 0), (1, 1), (2, 2), (0, 0), (1, 5), (2, 2)]
     assert all(row["ms_median"] > 0 for row in rows) and rows[0]["times_median"] == 1.0
     with path.open() as file:
         found = list(csv.DictReader(file))
-    assert [row["error"] for row in found] == ["", "1e-07", "", "", ""]
+    assert [row["error"] for row in found] == ["", "", "1e-07", "", "", ""]
     assert {"guided", "gradients", "device", "commit", "date", "diffusers"} <= found[0].keys()
 
 
 def test_a_way_that_is_none_is_refused(tiny_sd: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "compose", f"--model={tiny_sd}", "--against=official"])
     assert done.exit_code == 2
-    assert "against: ['official'] came; compose knows a-star, a-star half," in done.stderr
+    assert "against: ['official'] came; compose knows a-star, a-star whole," in done.stderr
 
 
 def test_noise_is_that_of_a_stock_run(pipe: Any) -> None:
