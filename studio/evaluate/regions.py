@@ -1,9 +1,9 @@
 """The suite `regions`: each region's thing in its region, by each mode of `region_prompts`.
 
 Each prompt is drawn without the control, the base, and by every mode of it, from the same latents
-and with the same steps. The judge sees all pictures; `regions_score` says what counts as inside.
-Words have no place before they are looked at, so the places of `words` are those that the control
-finds, and the base is judged at them too.
+and with the same steps; `boxes + layout` moves the latents too. The judge sees all pictures;
+`regions_score` says what counts as inside. Words have no place before they are looked at, so the
+places of `words` are those that the control finds, and the base is judged at them too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..build import build
 from ..drawing import Watch, draw
+from ..pipelines.carrying import carrying
 from ..processors.controls.concepts import smoothed
 from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
@@ -27,7 +29,7 @@ from ..weights_digest import weights_digest
 from .draw import Progress
 from .judging import Judge, judge_accuracy, the_judge
 from .kept import Kept, turns
-from .regions_methods import REGION_METHODS, RegionSettings, recipe_of
+from .regions_methods import MOVED, REGION_METHODS, RegionSettings, recipe_of
 from .regions_prompts import GROUPS, REGION_SEEDS, REGION_TUNING_SEEDS, Placed, draw_placed
 from .regions_report import BASE_AT_WORDS, RegionOutcome, RegionReport
 from .regions_score import Seen, rasterised, seen_in
@@ -89,12 +91,14 @@ def evaluate_regions(
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
     asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning}
     kept = Kept(folder, facts | how | asked_of)
+    moving = build(recipe_of(MOVED, asked[0], chosen, **how), 0)
     for i in turns(len(asked), begin):
         for name in names:
             recipe = recipe_of(name, asked[i], chosen, **how)
 
             def make(recipe: Recipe = recipe, item: Placed = asked[i]) -> list[Image.Image]:
-                drawing = draw(pipe, recipe, watch)
+                with carrying(pipe, moving):  # one scheduler for all
+                    drawing = draw(pipe, recipe, watch)
                 places = [_place(drawing.maps[n][0], size) for n in item.nouns if drawing.maps]
                 return [drawing.images[0], *places]
 
@@ -134,7 +138,7 @@ def evaluate_regions(
 
 
 def _file(i: int, method: str) -> str:
-    return f"{i + 1:04d}-{method}"
+    return f"{i + 1:04d}-{method.replace(' ', '-')}"
 
 
 def _files(i: int, method: str, asked: Placed) -> list[str]:

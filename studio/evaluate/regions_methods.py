@@ -1,4 +1,7 @@
-"""The modes of the control `region_prompts` that the suite `regions` compares, as recipes."""
+"""The modes of the control `region_prompts` that the suite `regions` compares, as recipes.
+
+One of them has the control `box_layout` beside it, which moves the latents.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,12 @@ from ..emoji.plan import Box
 from ..recipe import Recipe
 from .regions_prompts import Placed
 
-__all__ = ["REGION_METHODS", "RegionSettings", "painted", "recipe_of"]
+__all__ = ["MOVED", "REGION_METHODS", "RegionSettings", "painted", "recipe_of"]
 
-REGION_METHODS: tuple[str, ...] = ("base", "boxes", "painted", "words")
-"""base: no control. painted: an ellipse in each box. words: the place of each thing's own word."""
+MOVED = "boxes + layout"
+REGION_METHODS: tuple[str, ...] = ("base", "boxes", MOVED, "painted", "words")
+"""base: no control. boxes + layout: each thing's noun is moved to its box too. painted: an ellipse
+in each box. words: the place of each thing's own word."""
 
 _SIDE = 64  # cells of a painted mask along the picture's longer side
 
@@ -50,6 +55,7 @@ def recipe_of(
     """
     where: Sequence[object] = {
         "boxes": asked.boxes,
+        MOVED: asked.boxes,
         "painted": [{"rows": painted(box, size)} for box in asked.boxes],
         "words": asked.nouns,
     }.get(method, ())
@@ -58,6 +64,9 @@ def recipe_of(
     controls: list[dict[str, Any]] = []
     if regions:
         controls.append({"control": "region_prompts", "regions": regions, **held})
+    if method == MOVED:
+        boxes = dict(zip(asked.nouns, asked.boxes, strict=True))
+        controls.append({"control": "box_layout", "boxes": boxes})
     if method == "words":
         looked = {"words": asked.nouns, "during": (0.0, settings.looks)}
         controls.append({"control": "record_maps", **looked})

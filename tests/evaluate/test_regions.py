@@ -25,7 +25,7 @@ from attention_studio.evaluate import (
     evaluate_regions,
 )
 from attention_studio.evaluate.regions import Places, _place
-from attention_studio.evaluate.regions_methods import painted, recipe_of
+from attention_studio.evaluate.regions_methods import MOVED, painted, recipe_of
 from attention_studio.evaluate.regions_prompts import (
     GROUPS,
     REGION_SEEDS,
@@ -130,7 +130,7 @@ def test_a_run(emoji_pipe: StableDiffusionPipeline, tmp_path: Path) -> None:
     judge = Scripted(3)
     report = run(judge)
     assert told[-1] == (3 * 2 * len(REGION_METHODS),) * 2
-    assert report.methods == ("base", "boxes", "painted", BASE_AT_WORDS, "words")
+    assert report.methods == ("base", "boxes", MOVED, "painted", BASE_AT_WORDS, "words")
     found = {(row.group, row.method): row for row in report.figures()}
     base, boxes = found["all", "base"], found["all", "boxes"]
     shares = {name: share.value for name, share in base.shares.items()}
@@ -147,8 +147,8 @@ def test_a_run(emoji_pipe: StableDiffusionPipeline, tmp_path: Path) -> None:
     at_words = found["all", BASE_AT_WORDS]
     assert at_words.seconds == base.seconds and at_words.shares["found"].value == 1.0
     for i in range(3):
-        pixels = [image.tobytes() for image in judge.pictures[i * 4 : (i + 1) * 4]]
-        assert len(set(pixels)) == 4
+        pixels = [image.tobytes() for image in judge.pictures[i * 5 : (i + 1) * 5]]
+        assert len(set(pixels)) == 5
     lines = (tmp_path / "verdicts.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["group"] for line in lines] == list(GROUPS[:3])
     assert json.loads((tmp_path / "report.json").read_text("utf-8"))["suite"] == "regions"
@@ -206,6 +206,9 @@ def test_recipes() -> None:
     assert (boxes.base, boxes.during) == (0.1, (0.0, 0.5))  # type: ignore[union-attr]
     assert [r.where for r in boxes.regions] == [LEFT, RIGHT]  # type: ignore[union-attr]
     assert [r.prompt for r in boxes.regions] == list(ASKED.texts)  # type: ignore[union-attr]
+    beside, moved = made[MOVED].controls
+    assert beside == boxes and moved.boxes == {"cat": LEFT, "dog": RIGHT}  # type: ignore[union-attr]
+    assert (moved.step_size, moved.relative) == (0.05, True)  # type: ignore[union-attr]
     words, looked = made["words"].controls
     assert [r.where for r in words.regions] == ["cat", "dog"]  # type: ignore[union-attr]
     assert looked.words == ("cat", "dog") and looked.during == (0.0, 0.2)  # type: ignore[union-attr]
