@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeGuard
 
-from ..compose_specs import BindAttributes, Excite, RegionPrompts, Retain, Segregate
+from ..compose_specs import BindAttributes, BoxLayout, Excite, RegionPrompts, Retain, Segregate
 from ..processors.prompts.phrases import things
 from ..recipe import Recipe
 from .draft import MOST_CHARACTERS, fits, run_of, without_maps
@@ -16,6 +16,7 @@ MOST_PARTS, MOST_STRENGTH = 4, 4.0  # what the page's fields take
 
 Part: TypeAlias = tuple[tuple[float, float, float, float], str]
 """A box (left, top, right, bottom as fractions) and its prompt."""
+_Weighed = BindAttributes | BoxLayout
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class ComposeDraft:
     bound, phrases: attributes on their nouns; noun phrases read by themselves.
     strength: factor of how far each of them moves the latents; 1 = as far as it does by itself.
     parts:    boxes with prompts of their own.    base: weight of the prompt within them.
+    placed:   whether things that a part and the prompt both name are moved into the part's box.
     """
 
     prompt: str = "a red cat and a dog on grass"
@@ -38,6 +40,7 @@ class ComposeDraft:
     phrases: bool = False
     strength: float = 1.0
     parts: tuple[Part, ...] = ()
+    placed: bool = True
     base: float = 0.2
     model: str = "emoji-sd"
     negative: str = ""
@@ -50,6 +53,13 @@ class ComposeDraft:
     def found(self) -> tuple[str, ...]:
         """The things that count."""
         return self.concepts or things(self.prompt)
+
+    @property
+    def boxes(self) -> dict[str, tuple[float, float, float, float]]:
+        """Things of the prompt that a part names, and the box of the first that does."""
+        known = {*things(self.prompt), *self.concepts}
+        named = [(noun, box) for box, text in self.parts for noun in things(text) if noun in known]
+        return dict(reversed(named))
 
     def recipe(self) -> Recipe:
         """ValueError, in one sentence, for what is missing or cannot be."""
@@ -72,6 +82,9 @@ class ComposeDraft:
         if self.parts:
             regions = [{"where": box, "prompt": text} for box, text in self.parts]
             controls.append({"control": "region_prompts", "regions": regions, "base": self.base})
+        if self.placed and self.boxes:
+            boxes = {"boxes": self.boxes, "weight": self.strength}
+            controls.append({"control": "box_layout", **boxes})
         if not controls:
             raise ValueError("controls: none is chosen; switch one on, or give a part its prompt")
         return Recipe.model_validate(
@@ -85,9 +98,9 @@ class ComposeDraft:
         specs = {spec.control: spec for spec in bare.controls}
         moves = [s for s in specs.values() if isinstance(s, Segregate | Retain | Excite)]
         bound, regions = specs.get("bind_attributes"), specs.get("region_prompts")
+        placed = specs.get("box_layout")
         strengths = [spec.weight for spec in moves]
-        if isinstance(bound, BindAttributes):
-            strengths.append(bound.weight)
+        strengths += [spec.weight for spec in (bound, placed) if isinstance(spec, _Weighed)]
         parts: list[Part] = []
         if isinstance(regions, RegionPrompts):
             parts = [(r.where, r.prompt) for r in regions.regions if _is_box(r.where)]
@@ -112,6 +125,8 @@ class ComposeDraft:
             base=regions.base if isinstance(regions, RegionPrompts) else cls.base,
             **run_of(bare),
         )
+        if placed is None and draft.boxes:
+            draft = replace(draft, placed=False)
         try:
             return draft if draft.recipe() == bare else None
         except ValueError:

@@ -143,6 +143,13 @@ def _parts() -> None:
                 (right, "From top to bottom, %", down),
             ):
                 side.slider(label, 0, 100, step=5, key=name, **KEPT)
+        st.toggle(
+            "Hold things in their parts",
+            key=_KEYS["placed"],
+            help="What a part and the whole prompt both name, such as “a cat”, is moved into the "
+            "part (layout guidance).",
+            **KEPT,
+        )
         st.slider(
             "Weight of the whole prompt within parts",
             *(0.0, 1.0),

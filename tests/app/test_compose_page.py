@@ -18,6 +18,7 @@ from attention_studio.processors.controls.word_objective import WordObjective
 from attention_studio.recipe import Recipe
 
 BOX = (0.0, 0.0, 0.5, 1.0)
+RIGHT = (0.5, 0.0, 1.0, 1.0)
 
 
 def controls(**draft: Any) -> list[str]:
@@ -36,6 +37,10 @@ def test_drafts_become_recipes() -> None:
         "region_prompts",
     ]
     assert controls(prompt="a cat", apart=False) == ["retain"]
+    cat = {"parts": ((BOX, "a white cat"), (RIGHT, "the cat, a lion")), "apart": False}
+    assert controls(**cat) == ["retain", "region_prompts", "box_layout"]
+    assert controls(**cat, placed=False) == ["retain", "region_prompts"]
+    assert ComposeDraft(**cat).boxes == {"cat": BOX}
     assert ComposeDraft(prompt="a cat and a dog in the snow").found == ("cat", "dog")
     assert ComposeDraft(concepts=("grass",)).found == ("grass",)
 
@@ -96,6 +101,8 @@ def test_drafts_are_read_back_from_their_recipes() -> None:
         ComposeDraft(apart=False, phrases=True, strength=2.5, size=(64, 96)),
         ComposeDraft(kept=False, excited=True, bound=True, parts=parts, base=0.4, negative="x"),
         ComposeDraft(concepts=("grass", "dog"), seed=9, steps=7, guidance=2.5, model="other"),
+        ComposeDraft(parts=((BOX, "a dog"), (RIGHT, "a cat")), strength=0.5),
+        ComposeDraft(parts=((BOX, "a dog"), (RIGHT, "a cat")), placed=False),
     ):
         found = ComposeDraft.of(draft.recipe())
         assert found is not None
