@@ -23,6 +23,7 @@ from .call import Kind
 from .control import Control
 from .families import Family, Keeps, family_of
 from .families.positions import stretch
+from .memory import Memory, Remembered
 from .noise import RandomState
 from .recorder import BUDGET_BYTES
 from .run import Run
@@ -42,10 +43,18 @@ _OTHER_TEXTS = {
 
 @contextmanager
 def attach(
-    pipe: Any, controls: Sequence[Control], *, map_budget_bytes: int = BUDGET_BYTES
+    pipe: Any,
+    controls: Sequence[Control],
+    *,
+    map_budget_bytes: int = BUDGET_BYTES,
+    keeps: Memory | None = None,
+    recalls: Sequence[Memory] = (),
 ) -> Iterator[Run]:
     """Steers the calls of `pipe` within the block; yields the run, which outlives it.
 
+    keeps:   what attention reads of the one prompt of a call goes there.
+    recalls: prompts 0, 1, … of the run for its controls, which are not drawn again; those of the
+             call come after them. Nothing changes them, so none of its controls may mean to.
     ValueError, before anything is changed, for a family, processor, scheduler or cache that cannot
     be steered, and for a pipeline that is attached already (also by way of a shared denoiser).
     """
@@ -54,9 +63,10 @@ def attach(
     sites = family.sites(denoiser)
     joint = any(site.kind is Kind.JOINT for _, site in sites)
     _check(pipe, denoiser, family, controls, joint=joint)
+    _check_memory(denoiser, family, controls, keeps, recalls)
     for module, site in sites:
         family.check(module, site)
-    run = Run(family, pipe, controls, map_budget_bytes)
+    run = Run(family, pipe, controls, map_budget_bytes, Remembered(keeps, tuple(recalls)))
     with ExitStack() as undo:
         setattr(denoiser, _MARK, run)
         undo.callback(delattr, denoiser, _MARK)
@@ -130,6 +140,26 @@ def _check(
         raise ValueError(
             f"scheduler: {type(pipe.scheduler).__name__} throws away what {editing[0]} does to the "
             f"latents; use {family.carrier.__name__}.from_config(pipe.scheduler.config)"
+        )
+
+
+def _check_memory(
+    denoiser: Any,
+    family: Family,
+    controls: Sequence[Control],
+    keeps: Memory | None,
+    recalls: Sequence[Memory],
+) -> None:
+    if (recalls or keeps is not None) and not family.padded:
+        raise ValueError(
+            f"keeps, recalls: texts of {type(denoiser).__name__} have lengths of their own, so "
+            "that rows of two runs do not fit together; expected a model that pads them"
+        )
+    moving = [type(c).__name__ for c in controls if isinstance(c, LatentEdit | Objective)]
+    if recalls and moving:
+        raise ValueError(
+            f"recalls: came with {moving[0]}, which moves the latents of all prompts, and "
+            "remembered ones have none; expected all prompts in the call"
         )
 
 

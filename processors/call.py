@@ -138,10 +138,13 @@ class Batch:
 
     twins: prompts that are the source word for word and have nothing to be led away by: the same
            rows from the same noise, so that leaving them alone keeps them the source bit for bit.
+    idle:  so many rows, the first ones, are remembered (`memory`): others may look at them, and
+           what comes out for them is zeros.
     """
 
     rows: tuple[Row, ...]
     twins: frozenset[int] = frozenset()
+    idle: int = 0
 
     def select(self, rows: Rows) -> tuple[int, ...]:
         """Indices of the rows that `rows` means."""
@@ -248,6 +251,12 @@ class Call:
     def looks(self, rows: Sequence[int]) -> Looks:
         """Queries and keys of these rows, maybe of more."""
         return self.tensors.looks(rows)
+
+    def unasked(self) -> list[Tensor]:
+        """What comes out for idle rows, [idle, H, N, D]; none where there are none."""
+        _, H, N, _ = self.shape
+        idle = self.batch.idle
+        return [self.v.new_zeros(idle, H, N, self.v.shape[-1])] if idle else []
 
     def with_tokens(self, q: Tensor, k: Tensor, v: Tensor) -> Call:
         """The same call with other tensors."""

@@ -110,7 +110,7 @@ def _by_plan(
             lses.update(zip(pairs, lse, strict=True))
         return out
 
-    parts = []
+    parts = call.unasked()
     if plan.plain:
         parts.append(attend([(row, row) for row in plan.plain], pick(call.v, plan.plain)))
     if plan.mixed:
@@ -125,7 +125,7 @@ def _by_plan(
             lses[row, looked] = level[0]
     if len(parts) == 1:
         return parts[0], lses
-    order = plan.plain + plan.mixed + tuple(seen)
+    order = (*range(call.batch.idle), *plan.plain, *plan.mixed, *seen)
     return pick(torch.cat(parts), [order.index(row) for row in range(len(order))]), lses
 
 
@@ -145,8 +145,8 @@ def _mixed(call: Call, plan: Plan, attend: Callable[[Sequence[Pair], Tensor], Te
             weighed = part if term.weight is None else part * term.weight[:, None]
             sums[row] = sums[row] + weighed if row in sums else weighed
     _, H, N, _ = call.shape
-    nothing = call.v.new_zeros(H, N, call.v.shape[-1])
-    return torch.stack([sums.get(row, nothing) for row in plan.mixed])
+    none = call.v.new_zeros(H, N, call.v.shape[-1])
+    return torch.stack([sums.get(row, none) for row in plan.mixed])
 
 
 def _by_probabilities(

@@ -51,7 +51,7 @@ def run_joint(
     if image is None:
         raise ValueError(f"site: {call.site.name} has no image tokens to edit or to read")
     levels: Levels = {}
-    parts, whole = [], plan
+    parts, whole = call.unasked(), plan
     plan = plan.without(seen)
     if plan.plain:
         q, k = call.looks(plan.plain).of(plan.plain)
@@ -80,7 +80,7 @@ def run_joint(
         _read_by_texts(call, plan, bias, recorder)
     if len(parts) == 1:
         return parts[0]
-    order = plan.plain + tuple(seen) + tuple(edit.row for edit in plan.edits)
+    order = (*range(call.batch.idle), *plan.plain, *seen, *(edit.row for edit in plan.edits))
     return pick(torch.cat(parts), [order.index(row) for row in range(len(order))])
 
 

@@ -82,7 +82,7 @@ class JointReading:
 
 @dataclass(frozen=True, eq=False)
 class JointPlan:
-    """Rows of one call: the ordinary ones, the edited ones, and what is read of either.
+    """Rows of one call but the idle: ordinary ones, edited ones, and what is read of either.
 
     by_texts: what is read from the text queries, of rows as they are.
     measured: rows whose own log-sum-exp is needed.
@@ -109,8 +109,9 @@ class JointPlan:
         mix = JointMix.own(rows, call.texts)
         for control in controls:
             mix = control.mix(call, mix)
-        plain = tuple(row for row in range(rows) if mix.rows[row].plain)
-        edits = tuple(_edit(call, row, mix.rows[row]) for row in range(rows) if row not in plain)
+        active = range(call.batch.idle, rows)
+        plain = tuple(row for row in active if mix.rows[row].plain)
+        edits = tuple(_edit(call, row, mix.rows[row]) for row in active if row not in plain)
         readings = tuple(_readings(call, controls, mix))
         measured = {e.source for e in edits if e.source is not None and e.kept is not None}
         measured |= {part.looked for r in readings for part in r.parts if part.level is Level.ROW}

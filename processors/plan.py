@@ -62,7 +62,7 @@ class Plan:
     """Rows and terms of one call.
 
     plain: rows of the ordinary attention.
-    mixed: the other rows.
+    mixed: the other rows; idle ones are neither.
     terms: (row, term) of the mixed ones, the first of every row before the second of any.
     looks: rows whose queries and keys are used, in ascending order.
     """
@@ -91,12 +91,13 @@ class Plan:
         for control in controls:
             mix = control.mix(call, mix)
         mix = mix.merged(size)
-        plain = tuple(row for row in range(rows) if mix.is_plain(row))
-        mixed = tuple(row for row in range(rows) if row not in plain)
+        active = range(call.batch.idle, rows)
+        plain = tuple(row for row in active if mix.is_plain(row))
+        mixed = tuple(row for row in active if row not in plain)
         on_device = {row: tuple(term.like(call.v) for term in mix.rows[row]) for row in mixed}
         longest = max((len(terms) for terms in on_device.values()), default=0)
         readings = tuple(_readings(call, controls, mix))
-        used = {term.row for terms in mix.rows for term in terms}
+        used = {term.row for row in active for term in mix.rows[row]}
         used |= {share.term.row for reading in readings for share in reading.shares}
         return cls(
             mix=mix,

@@ -1,4 +1,4 @@
-"""One run under controls: what `attach` yields, and what the installed processors ask."""
+"""One run under controls: what `attach` yields, and what the pipeline's calls do to it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import engine
-from .call import Batch, Call, Grid, Segments, Site, Step
+from .acting import Acting
+from .call import Batch, Grid
 from .clock import Clock
-from .control import Context, Control, Encode, Prompts, twins
+from .control import Control, Encode, Prompts, twins
 from .families import Encoded, Family
+from .memory import Remembered
 from .noise import check_start
 from .nudge import Nudge, nudge, spread, unmoved
 from .plan import Plans
@@ -22,7 +23,6 @@ from .receipt import Receipt, compare, map_shift, two_of
 from .recorder import Maps, Recorder
 from .rehearsal import unrehearsed, wishes
 from .step import Condition, Inputs, LatentEdit, Noting, Objective, Observer
-from .tensors import Tensors
 
 __all__ = ["Cancelled", "Run"]
 
@@ -31,31 +31,28 @@ class Cancelled(Exception):  # noqa: N818  a wish, not an error
     """The run was cancelled; raised out of the pipeline's call, after which all is restored."""
 
 
-class Run:
+class Run(Acting):
     """The live state of a run. Every call of the pipeline within one attach starts it anew."""
 
     def __init__(
-        self, family: Family, pipe: Any, controls: Sequence[Control], budget_bytes: int
+        self,
+        family: Family,
+        pipe: Any,
+        controls: Sequence[Control],
+        budget_bytes: int,
+        memory: Remembered,
     ) -> None:
+        super().__init__(memory, Recorder(budget_bytes))
         self.clock = Clock()
-        self.latents: Grid = (0, 0)
-        self.texts = 0
         self._family = family
         self._pipe = pipe
         self._controls = tuple(controls)
         self._budget_bytes = budget_bytes
-        self._bound: tuple[Control, ...] = ()
-        self._outside: tuple[Control, ...] = ()  # those that act when nothing is probed
         self._nudges: list[Nudge] = []
         self._encoded: Encoded | None = None
         self._prompts: Prompts | None = None
-        self._batch: Batch | None = None
-        self._step: Step | None = None
-        self._recorder = Recorder(budget_bytes)
-        self._plans = Plans()
         self._twins: frozenset[int] = frozenset()
         self._cancelled = False
-        self._probing: tuple[Control, ...] | None = None  # those that act beside the step's call
         self._delta: Tensor | None = None
         self._began = False  # prompts are encoded and the loop has not begun
 
@@ -119,8 +116,8 @@ class Run:
         self._encoded, self._delta, self._nudges = encoded, None, []
         self._recorder, self._plans = Recorder(self._budget_bytes), Plans()
         prompts = self._prompts = Prompts(
-            encoded.texts,
-            encoded.prompts,
+            self._memory.texts(encoded.texts),
+            len(self._memory.recalls) + encoded.prompts,
             encoded.images,
             self._family.blocks(self._pipe, encoded.cond.shape[1]),
             encode,
@@ -142,17 +139,13 @@ class Run:
                 "broke off before its loop; attach anew"
             )
         self._began = False
-        self._batch = replace(self._family.batch(encoded, inputs.context), twins=self._twins)
+        own = self._memory.later(self._family.batch(encoded, inputs.context))
+        self._batch = replace(own, twins=self._twins)
         self.latents, self.texts = size, inputs.context.shape[1]
         for control in self._bound:
             if isinstance(control, Condition):
                 inputs = control.apply(inputs, self._step, self._batch)
         return inputs
-
-    @property
-    def probing(self) -> bool:
-        """Whether the denoiser is called beside the step, within its own pre-hook."""
-        return self._probing is not None
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -218,8 +211,8 @@ class Run:
 
     @property
     def controlled(self) -> bool:
-        """Whether there is any control; without one the run only stands by."""
-        return bool(self._controls)
+        """Whether there is anything to do; without that the run only stands by."""
+        return bool(self._controls) or self._memory.keeps is not None
 
     @property
     def paired(self) -> bool:
@@ -253,45 +246,6 @@ class Run:
             if complete and isinstance(control, Observer):
                 control.observe(self._recorder.maps(control), step)
         return latents
-
-    # The processors' side: `families.Live`.
-
-    def acts(self, site: Site) -> bool:
-        """Whether a control acts at the site now."""
-        return bool(self._acting(site))
-
-    def context(self, site: Site, text: Tensor) -> Context:
-        """What keys and values are to be projected from."""
-        context = Context(text, text)
-        step, batch = self._now()
-        for control in self._acting(site):
-            context = control.context(site, step, batch, context)
-        return context
-
-    def attend(
-        self,
-        site: Site,
-        tensors: Tensors,
-        *,
-        queries: Segments,
-        keys: Segments,
-        bias: Tensor | None,
-    ) -> Tensor:
-        """The controlled attention."""
-        step, batch = self._now()
-        call = Call(tensors, site, step, batch, queries, keys, bias=bias)
-        return engine.run(call, self._acting(site), self._recorder, self._plans)
-
-    def _acting(self, site: Site) -> tuple[Control, ...]:
-        if self._batch is None or self._step is None or not self._batch.every:
-            return ()
-        step = self._step
-        bound = self._outside if self._probing is None else self._probing
-        return tuple(control for control in bound if control.acts(site, step))
-
-    def _now(self) -> tuple[Step, Batch]:
-        assert self._step is not None and self._batch is not None
-        return self._step, self._batch
 
     def _require_encoded(self) -> Encoded:
         if self._encoded is None:

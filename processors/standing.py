@@ -80,6 +80,11 @@ class _Standing:
         self.latents = self._family.size(asked)
         self._rows, self.texts = context.shape[:2]
 
+    def states(
+        self, site: Site, hidden: Tensor, text: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        return hidden, text
+
     def acts(self, site: Site) -> bool:
         return any(control.acts(site, _NOW) for control in self._controls)
 

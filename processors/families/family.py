@@ -60,6 +60,15 @@ class Live(Protocol):
         """T, positions of the text axis in that call."""
         ...
 
+    def states(
+        self, site: Site, hidden: Tensor, text: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What came to a site, [B, N, C] and [B, T, C'], with that of remembered rows before it.
+
+        Asked first of all; `attend` then gives the call's own rows alone.
+        """
+        ...
+
     def acts(self, site: Site) -> bool:
         """Whether a control acts there now."""
         ...

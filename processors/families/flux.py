@@ -78,7 +78,7 @@ class FluxJoint(JointProcessor):
         image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """hidden_states [B, I, C], or [B, T + I, C] without encoder_hidden_states [B, T, C]."""
-        text = encoder_hidden_states
+        hidden_states, text = self.live.states(self.site, hidden_states, encoder_hidden_states)
         if not self.live.acts(self.site):
             stock: Tensor | tuple[Tensor, Tensor] = self.replaced(
                 attn, hidden_states, text, attention_mask, image_rotary_emb

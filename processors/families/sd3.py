@@ -95,7 +95,7 @@ class SD3Joint(JointProcessor):
         attention_mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """hidden_states [B, I, C], encoder_hidden_states [B, T, C] or, of the image alone, None."""
-        text = encoder_hidden_states
+        hidden_states, text = self.live.states(self.site, hidden_states, encoder_hidden_states)
         if not self.live.acts(self.site):
             stock: Tensor | tuple[Tensor, Tensor] = self.replaced(
                 attn, hidden_states, text, attention_mask

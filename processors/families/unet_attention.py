@@ -44,6 +44,10 @@ class UNetAttention:
         temb: Tensor | None = None,
     ) -> Tensor:
         """hidden_states [B, N, C] or [B, C, h, w]; encoder_hidden_states [B, T, C'] or None."""
+        residual = hidden_states
+        hidden_states, encoder_hidden_states = self.live.states(
+            self.site, hidden_states, encoder_hidden_states
+        )
         if not self.live.acts(self.site):
             return self.replaced(
                 attn,
@@ -52,7 +56,6 @@ class UNetAttention:
                 attention_mask=attention_mask,
                 temb=temb,
             )
-        residual = hidden_states
         if attn.spatial_norm is not None:
             hidden_states = attn.spatial_norm(hidden_states, temb)
         shape = hidden_states.shape
