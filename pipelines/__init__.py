@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .flow_editing import flow_edit
     from .grounding import Grounding, ground, ground_many
     from .patches import shared_rows
+    from .portrait_memories import Memories
     from .prompt_to_prompt import (
         FluxPromptToPromptPipeline,
         PromptToPromptMixin,
@@ -38,6 +39,7 @@ __all__ = [
     "Finer",
     "FluxPromptToPromptPipeline",
     "Grounding",
+    "Memories",
     "OnCanvases",
     "PromptToPromptMixin",
     "PromptToPromptOutput",
@@ -72,6 +74,7 @@ _HOMES = {
     "flow_editing": ("flow_edit",),
     "grounding": ("Grounding", "ground", "ground_many"),
     "patches": ("shared_rows",),
+    "portrait_memories": ("Memories",),
     "prompt_to_prompt": (
         "FluxPromptToPromptPipeline",
         "PromptToPromptMixin",

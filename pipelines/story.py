@@ -7,8 +7,12 @@
 IR-Diffusion, He et al. 2024 (arXiv:2411.19261), section 3 of its code's run: every portrait is
 drawn by itself; the scene is rehearsed with stock attention, to see where everybody stands; then
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
-cross-attention. Portraits read nothing from the scene, so they come out as before, and stay for
-further scenes, which cost one rehearsal and one controlled run.
+cross-attention. Portraits read nothing from the scene, so they come out as before.
+
+ours: so they are not drawn again either. What attention read of them is kept (`Memories`), and a
+further scene costs one rehearsal and one controlled run of its own rows. They are drawn beside it
+where they cannot be remembered: by methods that show them otherwise (`OnCanvases`), under a control
+that may change them, for Qwen-Image, and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
@@ -16,11 +20,10 @@ Where somebody is: as the caller says, else as the segmenter sees, else where th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -29,16 +32,18 @@ from ..processors.attach import attach
 from ..processors.control import Control
 from ..processors.controls import FindPlaces, Subject
 from ..processors.controls.regions import Region
+from ..processors.memory import Memory
 from ..processors.prompts import says
+from ..processors.run import Cancelled
 from .assignment import Likeness, assigned, colour_likeness
 from .calls import guidance_arguments, length_arguments
+from .model_state import drawing_facts
 from .placed_portraits import placed_portraits
+from .portrait_memories import Memories, sites_read
+from .segmenters import Segmenter, checked
 from .story_methods import Method, OnCanvases, isolated_and_repositioned
 
-__all__ = ["Cast", "Scene", "Segmenter", "Story"]
-
-Segmenter: TypeAlias = Callable[[Image.Image, Sequence[str]], Sequence[Tensor | None]]
-"""From a picture and words to a mask [H, W] of each; None or zeros = it is not there."""
+__all__ = ["Cast", "Scene", "Story"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ class Story:
     seed:      of portraits, which all start from the same noise, as in the released code.
     negative:  what no picture shall show; "" = nothing is said.
     guidance:  classifier-free guidance scale; None = the pipeline's own.
-    call:      arguments of every call of the pipeline, such as steps and size.
+    call:      arguments of every call of the pipeline, such as steps and size. A callback among
+               them looks on: what it changes of a portrait no scene would know.
+    memories:  of what scenes read of portraits; stories that draw alike may share them.
     """
 
     pipe: Any
@@ -98,6 +105,7 @@ class Story:
     negative: str = ""
     guidance: float | None = None
     call: Mapping[str, Any] = field(default_factory=dict)
+    memories: Memories = field(default_factory=Memories)
     _portraits: dict[Cast, tuple[Image.Image, Region]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -120,7 +128,8 @@ class Story:
 
     def redraw(self, word: str, seed: int) -> Image.Image:
         """Another portrait of one of the cast; the others stay."""
-        self._one(word)
+        before = self._one(word)
+        self.memories.forget(before.portrait, self._seed(before))
         self.cast = tuple(replace(one, seed=seed) if one.word == word else one for one in self.cast)
         return self.portraits()[word]
 
@@ -185,24 +194,32 @@ class Story:
         if isinstance(self.method, OnCanvases):
             pictures = [image for image, _ in portraits]
             subjects, *placing = placed_portraits(self.pipe, subjects, pictures)
-        with attach(self.pipe, [*placing, *self.method(subjects), *controls]) as run:
-            images = self._draw(texts, seeds)
+        every = [*placing, *self.method(subjects), *controls]
+        recalls, warnings = self._recalls(here, every)
+        drawn = 0 if recalls is None else len(recalls)
+        with attach(self.pipe, every, recalls=recalls or ()) as run:
+            images = self._draw(texts[drawn:], seeds[drawn:])
         lost = tuple(
             f"{word!r} was not found in {attempt + 1} rehearsals and was left alone"
             for word, mask in found.items()
             if not bool(mask.any())
         )
-        return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost)
+        return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost + warnings)
+
+    def remember(self) -> None:
+        """Draws portraits of which scenes have nothing to read yet, as a scene itself would."""
+        self._recalls(self.cast, self._usual())
 
     def look(
-        self, prompt: str, seed: int, words: Sequence[str]
+        self, prompt: str, seed: int, words: Sequence[str], *, keeps: Memory | None = None
     ) -> tuple[Image.Image, dict[str, Tensor]]:
         """A picture with stock attention, and where the words are, [H, W] bool each."""
         if self.segmenter is not None:
-            image = self._draw([prompt], [seed])[0]
-            return image, _checked(words, self.segmenter(image, list(words)), image)
+            with attach(self.pipe, [], keeps=keeps):
+                image = self._draw([prompt], [seed])[0]
+            return image, checked(words, self.segmenter(image, list(words)), image)
         finder = FindPlaces.of(*words)
-        with attach(self.pipe, [finder]):
+        with attach(self.pipe, [finder], keeps=keeps):
             image = self._draw([prompt], [seed])[0]
         return image, {word: finder.place(word) for word in words}
 
@@ -216,7 +233,12 @@ class Story:
     def _portrait(self, one: Cast) -> tuple[Image.Image, Region]:
         """Its picture, and where it is in there."""
         if one not in self._portraits:
-            image, found = self.look(one.portrait, self._seed(one), [one.word])
+            sites = sites_read(self.pipe, self._usual(), len(self.cast))
+            seed, facts = self._seed(one), self._facts(sites or ())
+            memory = self.memories.begin(one.portrait, seed, sites) if sites else None
+            image, found = self.look(one.portrait, seed, [one.word], keeps=memory)
+            if memory is not None:
+                self.memories.put(seed, facts, memory)
             seat = found[one.word]
             if not bool(seat.any()):
                 raise ValueError(
@@ -226,7 +248,43 @@ class Story:
             self._portraits[one] = (image, seat)
         return self._portraits[one]
 
-    def _draw(self, prompts: list[str], seeds: Sequence[int]) -> list[Image.Image]:
+    def _usual(self) -> Sequence[Control]:
+        """The method's controls, where nobody knows yet who will be where."""
+        if isinstance(self.method, OnCanvases):
+            return ()  # it reads what is made for each scene
+        whole = (0.0, 0.0, 1.0, 1.0)
+        return self.method(tuple(Subject(one.word, whole, i) for i, one in enumerate(self.cast)))
+
+    def _recalls(
+        self, here: Sequence[Cast], controls: Sequence[Control]
+    ) -> tuple[tuple[Memory, ...] | None, tuple[str, ...]]:
+        """Of portraits, drawn where it is not there; None where they go beside the scene."""
+        sites = sites_read(self.pipe, controls, len(here))
+        if sites is None:
+            return None, ()
+        portraits = [(one.portrait, self._seed(one)) for one in here]
+        found = self.memories.recall(portraits, sites, self._facts(sites), self._keep)
+        return found, () if found is not None else (self.memories.full(),)
+
+    def _keep(self, memory: Memory, seed: int) -> None:
+        """Draws a portrait for nothing but its memory."""
+        with attach(self.pipe, [], keeps=memory) as run:
+            memory.when_over = run.cancel
+            try:
+                self._draw([memory.prompt], [seed], "latent")
+            except Cancelled:
+                if not memory.over:
+                    raise
+            finally:
+                memory.when_over = None
+
+    def _facts(self, sites: Collection[str]) -> object:
+        """All that memories of these sites depend on but a portrait's prompt and seed."""
+        return drawing_facts(self.pipe, self.guidance, self.negative, self.call) if sites else None
+
+    def _draw(
+        self, prompts: list[str], seeds: Sequence[int], output: str = "pil"
+    ) -> list[Image.Image]:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         said: dict[str, Any] = length_arguments(self.pipe)
         if self.guidance is not None:
@@ -234,27 +292,9 @@ class Story:
             said |= guidance_arguments(self.pipe, self.guidance, negative, count=len(prompts))
         elif self.negative:
             said["negative_prompt"] = [self.negative] * len(prompts)
-        asked = {**said, **self.call, "output_type": "pil"}
+        asked = {**said, **self.call, "output_type": output}
         found = self.pipe(prompt=prompts, generator=generators, **asked)
         return list(found.images)
 
     def _seed(self, one: Cast) -> int:
         return self.seed if one.seed is None else one.seed
-
-
-def _checked(
-    words: Sequence[str], masks: Sequence[Tensor | None], image: Image.Image
-) -> dict[str, Tensor]:
-    """A mask for each word, zeros for None; ValueError for what a segmenter must not answer."""
-    if len(masks) != len(words):
-        raise ValueError(f"segmenter: gave {len(masks)} masks for {len(words)} words")
-    nothing = torch.zeros(image.height, image.width, dtype=torch.bool)
-    found = {}
-    for word, mask in zip(words, masks, strict=True):
-        mask = nothing if mask is None else torch.as_tensor(np.asarray(mask))
-        if mask.ndim != 2:
-            raise ValueError(
-                f"segmenter: gave a mask of shape {list(mask.shape)} for {word!r}; expected [H, W]"
-            )
-        found[word] = mask.bool()
-    return found

@@ -62,8 +62,7 @@ class Memory:
                 self._states[site.name, step.call, image, role] = self._copied(hidden[i]), words
             elif text is not None and (image, role) not in self._texts:
                 self._texts[image, role] = self._copied(text[i])
-        steps = step.count if step.call == 0 else 1  # all of them need as much as the first
-        if self.limit_bytes is not None and steps * self.used_bytes > self.limit_bytes:
+        if self.limit_bytes is not None and self._foreseen(step) > self.limit_bytes:
             self.over, self.used_bytes = True, 0
             self._states.clear()
             self._texts.clear()
@@ -85,8 +84,15 @@ class Memory:
                 f"{site.name} in step {step.call}; expected a run like the present one"
             ) from None
 
+    def _foreseen(self, step: Step) -> int:
+        """Bytes in the end, at least: each step needs as much as the first."""
+        more = step.count - 1 if step.call == 0 else 0
+        return self.used_bytes + more * (
+            self.used_bytes - sum(x.nbytes for x in self._texts.values())
+        )
+
     def _copied(self, x: Tensor) -> Tensor:
-        self.used_bytes += x.numel() * x.element_size()
+        self.used_bytes += x.nbytes
         return x.detach().to(self.device, copy=True)
 
 

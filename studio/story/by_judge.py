@@ -9,7 +9,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from ..emoji.render import Scene
-from ..pipelines.story import Segmenter
+from ..pipelines.segmenters import Segmenter
 
 __all__ = ["by_judge"]
 
