@@ -9,10 +9,9 @@ drawn by itself; the scene is rehearsed with stock attention, to see where every
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
-ours: so they are not drawn again either. What attention read of them is kept (`Memories`), and a
-further scene costs one rehearsal and one controlled run of its own rows. They are drawn beside it
-where they cannot be remembered: by methods that show them otherwise (`OnCanvases`), under a control
-that may change them, for Qwen-Image, and beyond the budget.
+ours: what attention read of them is kept (`Memories`), so that a further scene costs a rehearsal and
+a controlled run of its own rows. They are drawn beside it by methods that show them otherwise
+(`OnCanvases`), under controls that may change them, for Qwen-Image and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
@@ -206,9 +205,10 @@ class Story:
         )
         return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost + warnings)
 
-    def remember(self) -> None:
-        """Draws portraits of which scenes have nothing to read yet, as a scene itself would."""
-        self._recalls(self.cast, self._usual())
+    def remember(self, words: Collection[str] | None = None) -> None:
+        """Draws portraits, None = all, of which scenes have nothing to read yet, as they would."""
+        here = [one for one in self.cast if words is None or one.word in words]
+        self._recalls(here, self._usual(here))
 
     def look(
         self, prompt: str, seed: int, words: Sequence[str], *, keeps: Memory | None = None
@@ -233,7 +233,7 @@ class Story:
     def _portrait(self, one: Cast) -> tuple[Image.Image, Region]:
         """Its picture, and where it is in there."""
         if one not in self._portraits:
-            sites = sites_read(self.pipe, self._usual(), len(self.cast))
+            sites = sites_read(self.pipe, self._usual(self.cast), len(self.cast))
             seed, facts = self._seed(one), self._facts(sites or ())
             memory = self.memories.begin(one.portrait, seed, sites) if sites else None
             image, found = self.look(one.portrait, seed, [one.word], keeps=memory)
@@ -248,12 +248,12 @@ class Story:
             self._portraits[one] = (image, seat)
         return self._portraits[one]
 
-    def _usual(self) -> Sequence[Control]:
+    def _usual(self, here: Sequence[Cast]) -> Sequence[Control]:
         """The method's controls, where nobody knows yet who will be where."""
         if isinstance(self.method, OnCanvases):
             return ()  # it reads what is made for each scene
         whole = (0.0, 0.0, 1.0, 1.0)
-        return self.method(tuple(Subject(one.word, whole, i) for i, one in enumerate(self.cast)))
+        return self.method(tuple(Subject(one.word, whole, i) for i, one in enumerate(here)))
 
     def _recalls(
         self, here: Sequence[Cast], controls: Sequence[Control]

@@ -60,7 +60,7 @@ class Kept:
     ) -> None:
         """Keep the pictures of one call under `names`; a call whose pictures are there is counted
         as done and not made."""
-        if all(self._there(name) for name in names):
+        if all(map(self.there, names)):
             watch.done += watch.steps
             if watch.progress is not None:
                 watch.progress(watch.done, watch.total)
@@ -79,7 +79,8 @@ class Kept:
         """How long the call that drew a picture took."""
         return self._load(name)[1]
 
-    def _there(self, name: str) -> bool:
+    def there(self, name: str) -> bool:
+        """Whether a picture was drawn."""
         return name in self._memory or (self._folder is not None and self._file(name).is_file())
 
     def _file(self, name: str) -> Path:

@@ -2,9 +2,10 @@
 
 Of each story the portraits are drawn with stock attention, anew until the judge sees one thing in
 each, the right one in its colour; then the scene with stock attention: the base, in which places
-are found. Every method then draws portraits and scene together, from the same noises and with the
-same places; whoever has no place in the base is left alone. The judge compares all scenes with the
-portraits.
+are found. Every method then draws the scene beside the portraits, from the same noises and with the
+same places; whoever has no place in the base is left alone. Methods share what is remembered of a
+story's portraits, so the seconds of most are those of a further scene. The judge compares all
+scenes with the portraits.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..drawing import Watch
+from ..pipelines.portrait_memories import Memories
 from ..pipelines.story import Cast, Story
 from ..pipelines.story_methods import STORY_METHODS
 from ..sheet import Cell, cell_sheet
@@ -159,30 +161,33 @@ class _Stage:
 
     def draw(self, i: int, told: Told, names: Sequence[str]) -> None:
         """The scene by all methods, the base first, which says where everybody is."""
-        found = self.portraits(i, told)
+        found, memories = self.portraits(i, told), Memories()
         if found is None:
             self.watch.done += self.watch.steps * len(names)
             return
-        stock = self._story(told, "base", self.watch, [one.seed for one in found])
+        seeds = [one.seed for one in found]
+        stock = self._story(told, "base", self.watch, seeds, memories)
         _, places = self._looked(
             stock, _file(i, "base"), told.scene, told.scene_seed, told.nouns, self.watch
         )
         for name in names:
 
             def make(name: str = name) -> list[Image.Image]:
-                story = self._story(told, name, self.watch, [one.seed for one in found])
+                story = self._story(told, name, self.watch, seeds, memories)
                 for noun, one in zip(told.nouns, found, strict=True):
                     story.keep(noun, one.portrait.image, one.seat)
                 return [story.scene(told.scene, seed=told.scene_seed, places=places).image]
 
             if name != "base":
+                if not self.kept.there(_file(i, name)):
+                    self._story(told, name, self._unseen(), seeds, memories).remember()
                 self.kept.draw([_file(i, name)], make, self.watch)
 
     def _portrait(self, i: int, told: Told, number: int) -> _Drawn | None:
         noun, colour, prompt = (of[number] for of in (told.nouns, told.colours, told.portraits))
-        unseen = Watch(self.watch.steps, self.watch.steps)  # nobody knows how many there will be
+        unseen, memories = self._unseen(), Memories()
         for seed in range(told.portrait_seed, told.portrait_seed + _TRIES):
-            story = self._story(told, "base", unseen, [seed] * len(told.nouns))
+            story = self._story(told, "base", unseen, [seed] * len(told.nouns), memories)
             name = f"{_file(i, 'portrait')}-{number + 1}-{seed - told.portrait_seed + 1}"
             image, places = self._looked(story, name, prompt, seed, [noun], unseen)
             portrait = portrait_in(self.look([image])[0], image, noun, colour)
@@ -207,7 +212,13 @@ class _Stage:
             for word, place in zip(words, places, strict=True)
         }
 
-    def _story(self, told: Told, method: str, watch: Watch, seeds: Sequence[int]) -> Story:
+    def _unseen(self) -> Watch:
+        """Of portraits: nobody knows how many there will be."""
+        return Watch(self.watch.steps, self.watch.steps)
+
+    def _story(
+        self, told: Told, method: str, watch: Watch, seeds: Sequence[int], memories: Memories
+    ) -> Story:
         cast = zip(told.nouns, told.portraits, seeds, strict=True)
         return Story(
             self.pipe,
@@ -216,6 +227,7 @@ class _Stage:
             STORY_METHODS[method],
             guidance=self.guidance,
             call={**self.call, "callback_on_step_end": watch},
+            memories=memories,
         )
 
 

@@ -98,7 +98,8 @@ def draw_story(
         for one in recipe.subjects
     }
     there = {word: found for word, path in paths.items() if (found := kept.find(path)) is not None}
-    calls = len(paths) - len(there) + 2 * len(recipe.scenes)
+    shown = {word for number in range(len(recipe.scenes)) for word in recipe.cast_of(number)}
+    calls = len((paths.keys() - there.keys()) | shown) + 2 * len(recipe.scenes)
     watch = Watch(recipe.steps * calls, recipe.steps, _bounded(progress), cancel)
     story = Story(
         pipe,
@@ -119,6 +120,7 @@ def draw_story(
             place = story.seat(word)
             assert isinstance(place, Tensor)  # nobody gave a box
             kept.keep(paths[word], image, place)
+    story.remember(shown)  # of those from before, whose picture alone no scene can read
     timings = {"portraits": perf_counter() - start}
     scenes = []
     for number in range(len(recipe.scenes)):
