@@ -9,8 +9,8 @@ drawn by itself; the scene is rehearsed with stock attention, to see where every
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
-ours: what attention read of them is kept (`Memories`), so that a further scene costs a rehearsal and
-a controlled run of its own rows. They are drawn beside it by methods that show them otherwise
+ours: what attention read of them is kept (`Memories`), so a further scene costs a rehearsal and a
+controlled run of its own rows. They are drawn beside it by methods that show them otherwise
 (`OnCanvases`), under controls that may change them, for Qwen-Image and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
