@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         def group(self) -> str: ...
 
 
-__all__ = ["Compared", "Grouped", "by_group", "pace", "where_drawn"]
+__all__ = ["Asked", "Compared", "Grouped", "Saw", "by_group", "pace", "where_drawn"]
 
 Asked = TypeVar("Asked", bound="Grouped")
 Saw = TypeVar("Saw", bound="DataclassInstance")

@@ -11,15 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from .compared import Compared, by_group, pace, where_drawn
+from .compared import Compared, by_group, where_drawn
 from .compose_prompts import GROUPS, Composed
 from .judging import accuracy_lines
-from .ratios import Counts, Interval95, change_of, share_of
+from .ratios import Counts
+from .shares import Shares, share_lines
 
 if TYPE_CHECKING:
     from .compose_methods import ComposeSettings
 
-__all__ = ["ComposeFigures", "ComposeReport", "Outcome", "Seen"]
+__all__ = ["ComposeReport", "Outcome", "Seen"]
 
 
 @dataclass(frozen=True)
@@ -33,36 +34,9 @@ class Seen:
     wrong: int
 
 
+_CHANGES = ("missing", "wrong")
+
 Outcome: TypeAlias = Compared[Composed, Seen]
-
-
-@dataclass(frozen=True)
-class ComposeFigures:
-    """Of a method in a group.
-
-    missing: part of the pictures in which a thing is missing.
-    wrong:   part of the found things with a colour said that wear another one.
-    missing_change, wrong_change: relative to the base: −0.3 is 30 % less.
-    right:   part of the pictures with every thing there and no colour wrong.
-    seconds: mean of a picture.    times: those of the base.
-    """
-
-    group: str
-    method: str
-    missing: Interval95
-    missing_change: Interval95
-    wrong: Interval95
-    wrong_change: Interval95
-    right: Interval95
-    seconds: float
-    times: float
-
-    def facts(self) -> dict[str, object]:
-        """For JSON."""
-        found: dict[str, object] = {"group": self.group, "method": self.method}
-        for name in ("missing", "missing_change", "wrong", "wrong_change", "right"):
-            found[name] = getattr(self, name).facts()
-        return found | {"seconds": round(self.seconds, 3), "times": round(self.times, 3)}
 
 
 @dataclass(frozen=True)
@@ -84,8 +58,13 @@ class ComposeReport:
     seconds: float
     judge: Mapping[str, object]
 
-    def figures(self) -> Iterator[ComposeFigures]:
-        """Every method in each group, and in all of them together."""
+    def figures(self) -> Iterator[Shares]:
+        """Every method in each group, and in all of them together.
+
+        missing: part of the pictures in which a thing is missing; wrong: part of the found things
+        with a colour said that wear another one; right: part of the pictures with every thing there
+        and no colour wrong.
+        """
         for group, chosen in by_group(self.outcomes, GROUPS):
             for method in self.methods:
                 yield _figures(group, method, chosen)
@@ -104,20 +83,7 @@ class ComposeReport:
             "pictures with everything as said. Change: relative to base. 95 % intervals by "
             "bootstrap over prompts.",
         ]
-        group = None
-        for row in self.figures():
-            if row.group != group:
-                group = row.group
-                lines += [
-                    "",
-                    f"**{group}**",
-                    "",
-                    "| method | missing | change | wrong | change | right | s | × base |",
-                    "|" + "---|" * 8,
-                ]
-            shares = (row.missing, row.missing_change, row.wrong, row.wrong_change, row.right)
-            cells = [row.method, *(share.text() for share in shares)]
-            lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
+        lines += share_lines(self.figures())
         lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
@@ -144,26 +110,14 @@ class ComposeReport:
         )
 
 
-def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> ComposeFigures:
-    def counts(name: str) -> tuple[Counts, Counts, Counts]:
-        seen = [outcome.seen[name] for outcome in chosen]
-        right = [int(not s.missing and not s.wrong) for s in seen]
-        return (
-            [(int(s.missing > 0), 1) for s in seen],
-            [(s.wrong, s.coloured) for s in seen],
-            [(r, 1) for r in right],
-        )
+def _figures(group: str, method: str, chosen: Sequence[Outcome]) -> Shares:
+    ours, base = (_counts([o.seen[name] for o in chosen]) for name in (method, "base"))
+    return Shares.of(group, method, chosen, ours, base, _CHANGES)
 
-    ours, base = counts(method), counts("base")
-    seconds, times = pace(chosen, method)
-    return ComposeFigures(
-        group=group,
-        method=method,
-        missing=share_of(ours[0]),
-        missing_change=change_of(ours[0], base[0]),
-        wrong=share_of(ours[1]),
-        wrong_change=change_of(ours[1], base[1]),
-        right=share_of(ours[2]),
-        seconds=seconds,
-        times=times,
-    )
+
+def _counts(seen: Sequence[Seen]) -> dict[str, Counts]:
+    return {
+        "missing": [(int(s.missing > 0), 1) for s in seen],
+        "wrong": [(s.wrong, s.coloured) for s in seen],
+        "right": [(int(not s.missing and not s.wrong), 1) for s in seen],
+    }

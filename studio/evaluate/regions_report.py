@@ -11,56 +11,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from .compared import Compared, by_group, pace, where_drawn
+from .compared import Compared, by_group, where_drawn
 from .judging import accuracy_lines
-from .ratios import Counts, Interval95, change_of, share_of
+from .ratios import Counts
 from .regions_prompts import GROUPS, Placed
 from .regions_score import Seen
+from .shares import Shares, share_lines
 
 if TYPE_CHECKING:
     from .regions_methods import RegionSettings
 
-__all__ = ["BASE_AT_WORDS", "RegionFigures", "RegionOutcome", "RegionReport"]
+__all__ = ["BASE_AT_WORDS", "RegionOutcome", "RegionReport"]
 
 BASE_AT_WORDS = "base at words"
 """The pictures of the base, judged at the places that words have: what `words` compares with."""
 
-_SHARES = ("found", "inside", "within", "alone", "worn", "right")
 _CHANGES = ("inside", "right")
 _HEADS = {"within": "≥ 90 %", "worn": "colour"}
 
 RegionOutcome: TypeAlias = Compared[Placed, Seen]
-
-
-@dataclass(frozen=True)
-class RegionFigures:
-    """Of a method in a group; see `regions_score` for what is counted.
-
-    shares:  found, inside, within, alone: of regions; worn: of those with their thing inside and a
-             colour said; right: of pictures, all of whose regions are right.
-    changes: relative to the base at the same places: 0.3 is 30 % more.
-    seconds: mean of a picture.    times: those of the base.
-    """
-
-    group: str
-    method: str
-    prompts: int
-    shares: Mapping[str, Interval95]
-    changes: Mapping[str, Interval95]
-    seconds: float
-    times: float
-
-    def facts(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            "group": self.group,
-            "method": self.method,
-            "prompts": self.prompts,
-            **{name: share.facts() for name, share in self.shares.items()},
-            **{f"{name}_change": change.facts() for name, change in self.changes.items()},
-            "seconds": round(self.seconds, 3),
-            "times": round(self.times, 3),
-        }
 
 
 @dataclass(frozen=True)
@@ -83,8 +52,12 @@ class RegionReport:
     seconds: float
     judge: Mapping[str, object]
 
-    def figures(self) -> Iterator[RegionFigures]:
-        """Every method in each group, and in all of them together."""
+    def figures(self) -> Iterator[Shares]:
+        """Every method in each group, and in all of them together; see `regions_score`.
+
+        found, inside, within, alone: of regions; worn: of those with their thing inside and a
+        colour said; right: of pictures, all of whose regions are right.
+        """
         for group, chosen in by_group(self.outcomes, GROUPS):
             for method in self.methods:
                 yield _figures(group, method, chosen)
@@ -105,19 +78,7 @@ class RegionReport:
             "Painted regions are ellipses, judged by the boxes they fill. Words choose their "
             f"places themselves: `words` compares with `{BASE_AT_WORDS}`, which is judged there.",
         ]
-        group = None
-        for row in self.figures():
-            if row.group != group:
-                group = row.group
-                heads = [[_HEADS.get(n, n), *["change"] * (n in _CHANGES)] for n in _SHARES]
-                names = ["method", *(head for part in heads for head in part), "s", "× base"]
-                lines += ["", f"**{group}** ({row.prompts})", ""]
-                lines += [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-            cells = [row.method]
-            for name in _SHARES:
-                cells.append(row.shares[name].text())
-                cells += [row.changes[name].text()] if name in _CHANGES else []
-            lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
+        lines += share_lines(self.figures(), _HEADS)
         lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
@@ -144,19 +105,10 @@ class RegionReport:
         )
 
 
-def _figures(group: str, method: str, chosen: Sequence[RegionOutcome]) -> RegionFigures:
+def _figures(group: str, method: str, chosen: Sequence[RegionOutcome]) -> Shares:
     other = BASE_AT_WORDS if method in ("words", BASE_AT_WORDS) else "base"
     ours, base = (_counts([o.seen[name] for o in chosen]) for name in (method, other))
-    seconds, times = pace(chosen, method)
-    return RegionFigures(
-        group=group,
-        method=method,
-        prompts=len(chosen),
-        shares={name: share_of(ours[name]) for name in _SHARES},
-        changes={name: change_of(ours[name], base[name]) for name in _CHANGES},
-        seconds=seconds,
-        times=times,
-    )
+    return Shares.of(group, method, chosen, ours, base, _CHANGES)
 
 
 def _counts(seen: Sequence[Seen]) -> dict[str, Counts]:

@@ -13,53 +13,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .compared import Compared, by_group, pace, where_drawn
+from .compared import Compared, by_group, where_drawn
 from .judging import accuracy_lines
-from .ratios import Counts, Interval95, change_of, share_of
+from .ratios import Counts
+from .shares import Shares, share_lines
 from .story_prompts import GROUPS, Told
 from .story_score import Seen
 
-__all__ = ["Masks", "StoryFigures", "StoryOutcome", "StoryReport"]
+__all__ = ["Masks", "StoryOutcome", "StoryReport"]
 
 Masks: TypeAlias = Literal["judge", "words"]
 """Who says where a subject is: the judge, as a segmenter, or the maps of its word."""
 
-_SHARES = ("number", "fused", "found", "colour", "likeness")
 _CHANGES = ("number", "fused", "colour", "likeness")
 
 
 StoryOutcome: TypeAlias = Compared[Told, Seen]
-
-
-@dataclass(frozen=True)
-class StoryFigures:
-    """Of a method in a group; see `story_score` for what is counted.
-
-    shares:  number: of scenes; fused: of scenes with the right number; found: of subjects; colour,
-             likeness: of subjects found.
-    changes: relative to the base: −0.3 is 30 % less.
-    seconds: mean of the call that draws the scene, with its portraits in it; the base has none.
-    """
-
-    group: str
-    method: str
-    stories: int
-    shares: Mapping[str, Interval95]
-    changes: Mapping[str, Interval95]
-    seconds: float
-    times: float
-
-    def facts(self) -> dict[str, object]:
-        """For JSON."""
-        return {
-            "group": self.group,
-            "method": self.method,
-            "stories": self.stories,
-            **{name: share.facts() for name, share in self.shares.items()},
-            **{f"{name}_change": change.facts() for name, change in self.changes.items()},
-            "seconds": round(self.seconds, 3),
-            "times": round(self.times, 3),
-        }
 
 
 @dataclass(frozen=True)
@@ -81,8 +50,12 @@ class StoryReport:
     seconds: float
     judge: Mapping[str, object]
 
-    def figures(self) -> Iterator[StoryFigures]:
-        """Every method in each group, and in all of them together."""
+    def figures(self) -> Iterator[Shares]:
+        """Every method in each group, and in all of them together; see `story_score`.
+
+        number: of scenes; fused: of scenes with the right number; found: of subjects; colour,
+        likeness: of subjects found.
+        """
         for group, chosen in by_group(self.outcomes, GROUPS):
             for method in self.methods:
                 yield _figures(group, method, chosen)
@@ -97,20 +70,9 @@ class StoryReport:
             "Number: as many things as subjects; fused: of these, one drawn twice for another, one "
             "inside another, or in another's colour; found: subjects that are there; colour, "
             "likeness: theirs to their portraits. Change: relative to base. 95 % intervals by "
-            "bootstrap over stories. s: of the call, which draws the portraits again.",
+            "bootstrap over stories. s: of the scene, and of portraits that are drawn beside it.",
         ]
-        group = None
-        for row in self.figures():
-            if row.group != group:
-                group = row.group
-                heads = [h for n in _SHARES for h in ((n, "change") if n in _CHANGES else (n,))]
-                lines += ["", f"**{group}** ({row.stories})", ""]
-                lines += [f"| method | {' | '.join(heads)} | s | × base |", "|---" * 12 + "|"]
-            cells = [row.method]
-            for name in _SHARES:
-                cells.append(row.shares[name].text())
-                cells += [row.changes[name].text()] if name in _CHANGES else []
-            lines.append(f"| {' | '.join(cells)} | {row.seconds:.2f} | {row.times:.2f} |")
+        lines += share_lines(self.figures())
         lines += accuracy_lines(self.judge)
         return "\n".join(lines) + "\n"
 
@@ -124,8 +86,8 @@ class StoryReport:
             for name, figure in figures.items():
                 facts = figure.facts()
                 values = [facts[key] for key in ("value", "low", "high")]
-                rows.writerow([row.group, row.method, row.stories, name, *values])
-            rows.writerow([row.group, row.method, row.stories, "s", round(row.seconds, 3), "", ""])
+                rows.writerow([row.group, row.method, row.prompts, name, *values])
+            rows.writerow([row.group, row.method, row.prompts, "s", round(row.seconds, 3), "", ""])
         return text.getvalue()
 
     def to_json(self) -> str:
@@ -143,7 +105,7 @@ class StoryReport:
                 "seed": self.seed,
                 "tuning": self.tuning,
                 "seconds": self.seconds,
-                "figures": [row.facts() for row in self.figures()],
+                "figures": [row.facts("stories") for row in self.figures()],
                 "verdicts": [outcome.facts() for outcome in self.outcomes],
                 "judge": dict(self.judge),
             },
@@ -152,18 +114,9 @@ class StoryReport:
         )
 
 
-def _figures(group: str, method: str, chosen: Sequence[StoryOutcome]) -> StoryFigures:
+def _figures(group: str, method: str, chosen: Sequence[StoryOutcome]) -> Shares:
     ours, base = (_counts([o.seen[name] for o in chosen]) for name in (method, "base"))
-    seconds, times = pace(chosen, method)
-    return StoryFigures(
-        group=group,
-        method=method,
-        stories=len(chosen),
-        shares={name: share_of(ours[name]) for name in _SHARES},
-        changes={name: change_of(ours[name], base[name]) for name in _CHANGES},
-        seconds=seconds,
-        times=times,
-    )
+    return Shares.of(group, method, chosen, ours, base, _CHANGES)
 
 
 def _counts(seen: Sequence[Seen]) -> dict[str, Counts]:

@@ -79,11 +79,13 @@ def test_what_the_judge_says_is_counted(
     assert seen[-1] == (2 * 2 * len(METHODS),) * 2
     found = {(row.group, row.method): row for row in report.figures()}
     assert len(found) == 3 * len(METHODS)
-    assert found["all", "base"].missing.value == 1.0
-    assert found["all", "base"].wrong.value is None  # nothing is found, so no colour is wrong
-    assert found["all", "excite"].missing.value == 0.0
-    assert found["all", "excite"].missing_change.value == -1.0
-    assert found["all", "a-star"].right.value == 1.0
+    assert found["all", "base"].shares["missing"].value == 1.0
+    assert (
+        found["all", "base"].shares["wrong"].value is None
+    )  # nothing is found, so no colour is wrong
+    assert found["all", "excite"].shares["missing"].value == 0.0
+    assert found["all", "excite"].changes["missing"].value == -1.0
+    assert found["all", "a-star"].shares["right"].value == 1.0
     assert found["all", "base"].times == 1.0
 
 
