@@ -23,7 +23,7 @@ def _lengths(captions: list[str]) -> torch.Tensor:
 
 
 def test_each_worker_draws_what_its_number_says() -> None:
-    images, lengths = Painters(_source, _lengths, workers=1, pin=False).wait()
+    images, lengths = Painters(_source, _lengths, workers=1).wait()
     drawn = list(islice(_source(0), len(images)))
     assert np.array_equal(images.numpy(), np.stack([image for _, image in drawn]))
     assert torch.equal(lengths, _lengths([caption for caption, _ in drawn]))
@@ -34,6 +34,6 @@ def test_a_worker_that_fails_stops_the_training() -> None:
         yield from islice(_source(worker), 3)
         raise OSError("no such sprite")
 
-    painters = Painters(broken, _lengths, workers=1, pin=False)
+    painters = Painters(broken, _lengths, workers=1)
     with pytest.raises(RuntimeError, match="a worker that draws training pictures failed"):
         painters.wait()

@@ -36,14 +36,13 @@ class Painters:
     """
 
     def __init__(
-        self, source: Source, tokenize: Callable[[list[str]], Tensor], workers: int, pin: bool
+        self, source: Source, tokenize: Callable[[list[str]], Tensor], workers: int
     ) -> None:
         loader = DataLoader(
             _Scenes(source, tokenize),
             batch_size=None,
             num_workers=workers,
             prefetch_factor=_WAITING,
-            pin_memory=pin,
         )
         self._chunks: Queue[Drawn] = Queue(maxsize=_WAITING)
         self._failed: list[BaseException] = []

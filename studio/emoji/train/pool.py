@@ -56,9 +56,7 @@ class Pool:
         self.rng = torch.Generator(self.device).manual_seed(int(first[0]))
         self.painters = None
         if budget.workers:
-            self.painters = Painters(
-                source, tokenize, budget.workers, torch.device(self.device).type == "cuda"
-            )
+            self.painters = Painters(source, tokenize, budget.workers)
         self.tokenize, self.source = tokenize, source(0)
         self.nothing = tokenize([""]).to(self.device)
         self.size = _LARGE if budget.workers else _SIZE
@@ -87,6 +85,8 @@ class Pool:
 
     @torch.no_grad()
     def _add(self, images: Tensor, tokens: Tensor) -> None:
+        if torch.device(self.device).type == "cuda":  # from pageable memory it would wait
+            images, tokens = images.pin_memory(), tokens.pin_memory()
         pictures = as_input(images.to(self.device, non_blocking=True))
         with autocast(self.device):
             latents = self.vae.encode(pictures).latent_dist.mode() * self.vae.config.scaling_factor

@@ -18,7 +18,11 @@ def multiplies_bf16(device: str) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def autocast(device: str) -> torch.autocast:
-    """bf16 autocast on `device`, switched off where it would not pay."""
+def autocast(device: str, *, cache: bool = True) -> torch.autocast:
+    """bf16 autocast on `device`, switched off where it would not pay.
+
+    cache: False = weights are cast at every use, as a recorded graph needs.
+    """
     kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=multiplies_bf16(device))
+    fast = multiplies_bf16(device)
+    return torch.autocast(kind, torch.bfloat16, enabled=fast, cache_enabled=cache)
