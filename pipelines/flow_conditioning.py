@@ -12,7 +12,14 @@ from ..processors.call import Grid
 from ..processors.families import family_of
 from .predict import Conditioning
 
-__all__ = ["condition", "flow_sigmas"]
+__all__ = ["condition", "flow_sigmas", "predicts_flow"]
+
+_FLOWS = ("sd3", "flux", "qwen")
+
+
+def predicts_flow(pipe: Any) -> bool:
+    """Whether the pipeline's denoiser is one that `condition` knows."""
+    return family_of(pipe).name in _FLOWS
 
 
 def condition(
@@ -45,7 +52,7 @@ def condition(
             return Conditioning(cond, added={"pooled_projections": pooled})
         both = torch.cat([unpooled, pooled])
         return Conditioning(cond, uncond, {"pooled_projections": both})
-    if family not in ("flux", "qwen"):
+    if not predicts_flow(pipe):
         raise ValueError(
             f"pipe: {type(pipe).__name__} predicts no flow; expected Stable Diffusion 3, FLUX.1 or "
             "Qwen-Image"

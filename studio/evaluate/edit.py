@@ -1,14 +1,15 @@
 """The suite `edit`: Prompt-to-Prompt against plain re-prompting with the same seed.
 
 Each edit is drawn as its recipe says (`edit_recipe`, what the command `edit` runs): source and edit
-in one call, then the edited prompt alone from the same noise. The judge sees all three, and
-`edit_score` says what counts. A second part weighs colours (`reweighting`).
+in one call, then the edited prompt alone from the same noise. Models that predict a flow edit once
+more, by FlowEdit (`flow`). The judge sees all pictures, and `edit_score` says what counts. A second
+part weighs colours (`reweighting`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -29,6 +30,7 @@ from .draw import Progress
 from .edit_report import EditReport, Outcome
 from .edit_score import EditScore, score_edit
 from .edits import KINDS, Edit, draw_edits, draw_weighed
+from .flow import FlowSettings, draw_flow, flow_settings
 from .judging import Judge, judge_accuracy, the_judge
 from .kept import Kept, turns
 from .prompts import EDIT_SEEDS, EDIT_TUNING_SEEDS
@@ -47,11 +49,18 @@ class Settings:
     cross_replace, self_replace: ends of the steps in which the edit looks at the text, and lays
                                  things out, as the source does.
     threshold: of the local blend on the changed thing's noun; None = no blend.
+    flow:      of FlowEdit; None = what `flow_settings` has for the model, if anything.
     """
 
     cross_replace: float = 0.8
     self_replace: float = 0.4
     threshold: float | None = 0.3
+    flow: FlowSettings | None = None
+
+    def facts(self) -> dict[str, object]:
+        """For JSON; FlowEdit's where it is used."""
+        found = asdict(self)
+        return found if self.flow else {k: v for k, v in found.items() if k != "flow"}
 
     def recipe(self, edit: Edit, **base: Any) -> Recipe:
         """What is run for an edit."""
@@ -105,31 +114,36 @@ def evaluate_edit(
     things:   how many there are in the scenes that are edited, in turn.
     """
     chosen = settings or Settings()
+    flow = flow_settings(pipe, chosen.flow)
+    chosen = replace(chosen, flow=flow)
     first = (EDIT_TUNING_SEEDS if tuning else EDIT_SEEDS) + seed
     asked = draw_edits(first, nouns, edits, things)
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
     look = judge or the_judge()
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
-    facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **asdict(chosen)}
+    facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **chosen.facts()}
     asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning, "things": list(things)}
     kept = Kept(folder, facts | how | asked_of)
-    watch = Watch(steps * (2 * len(asked) + len(colours)), steps, progress)
+    names = [_names(i, led=flow is not None) for i in range(len(asked))]
+    watch = Watch(steps * ((3 if flow else 2) * len(asked) + len(colours)), steps, progress)
     for i in turns(len(asked), begin):
         recipe = chosen.recipe(asked[i], **how)
-        pair, plain = _names(i)[:2], _names(i)[2:]
+        pair, plain, led = names[i][:2], names[i][2:3], names[i][3:]
         kept.draw(pair, partial(_pair, pipe, recipe, watch), watch)
         kept.draw(plain, partial(draw_plain, pipe, recipe, watch), watch)
+        if flow is not None:
+            kept.draw(led, partial(draw_flow, pipe, recipe, flow, watch), watch)
     for i in turns(len(colours), begin):
         recipe = weighing_recipe(colours[i], **how)
         kept.draw(_weight_names(i), partial(_weighed, pipe, recipe, watch), watch)
-    drawn = [kept.read(_names(i)) for i in range(len(asked))]
+    drawn = [kept.read(each) for each in names]
     weighed_images = [kept.read(_weight_names(i)) for i in range(len(colours))]
     outcomes = [_judged(*row, look) for row in zip(asked, drawn, strict=True)]
     weighings = [
         weigh(item, images, look, strengths)
         for item, images in zip(colours, weighed_images, strict=True)
     ]
-    calls = [name for i in range(len(asked)) for name in _names(i)[1:]]
+    calls = [name for each in names for name in each[1:]]
     calls += [_weight_names(i)[0] for i in range(len(colours))]
     report = EditReport(
         model=model,
@@ -156,9 +170,10 @@ def _weighed(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:
     return in_order(draw(pipe, recipe, watch).images)
 
 
-def _names(i: int) -> tuple[str, str, str]:
-    """Of the pictures of an edit: source, edit, plain."""
-    return f"{i + 1:04d}-source", f"{i + 1:04d}-edit", f"{i + 1:04d}-plain"
+def _names(i: int, *, led: bool) -> tuple[str, ...]:
+    """Of the pictures of an edit: source, edit, plain and, where FlowEdit is one, flow."""
+    made = ("source", "edit", "plain", "flow") if led else ("source", "edit", "plain")
+    return tuple(f"{i + 1:04d}-{name}" for name in made)
 
 
 def _weight_names(i: int) -> tuple[str, ...]:
@@ -166,13 +181,9 @@ def _weight_names(i: int) -> tuple[str, ...]:
 
 
 def _judged(edit: Edit, pictures: Sequence[Image], look: Judge) -> Outcome:
-    source, edited, plain = zip(pictures, look(pictures), strict=True)
-    return Outcome(
-        edit=edit,
-        source_ok=_as_asked(edit, source[1]),
-        ours=score_edit(edit, source, edited),
-        plain=score_edit(edit, source, plain),
-    )
+    source, *made = zip(pictures, look(pictures), strict=True)
+    scores = [score_edit(edit, source, picture) for picture in made]
+    return Outcome(edit, _as_asked(edit, source[1]), *scores)
 
 
 def _as_asked(edit: Edit, scene: Scene) -> bool:
@@ -189,7 +200,12 @@ def _save(
 ) -> None:
     """Beside the pictures `verdicts.jsonl`, sheets, `report.md`, `report.json`."""
     verdicts = [
-        {"pictures": [f"pictures/{name}.png" for name in _names(i)], **outcome.facts()}
+        {
+            "pictures": [
+                f"pictures/{name}.png" for name in _names(i, led=outcome.flow is not None)
+            ],
+            **outcome.facts(),
+        }
         for i, outcome in enumerate(report.outcomes)
     ]
     save_report(folder, report, verdicts)
@@ -203,10 +219,10 @@ def _save(
 
 def _cells(outcome: Outcome, images: Sequence[Image]) -> list[Cell]:
     edit = outcome.edit
-    return [
-        Cell(images[0], edit.source, [f"source {_mark(outcome.source_ok)}"]),
-        Cell(images[1], edit.target, [f"edit: {_verdict(outcome.ours)}"]),
-        Cell(images[2], edit.target, [f"plain: {_verdict(outcome.plain)}"]),
+    source = Cell(images[0], edit.source, [f"source {_mark(outcome.source_ok)}"])
+    return [source] + [
+        Cell(image, edit.target, [f"{name}: {_verdict(verdict)}"])
+        for image, (name, verdict) in zip(images[1:], outcome.scores().items(), strict=True)
     ]
 
 

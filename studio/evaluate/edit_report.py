@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, isnan, nan
 from statistics import median
@@ -20,7 +20,13 @@ from .reweighting import WEIGHTS, Weighing
 if TYPE_CHECKING:
     from .edit import Settings
 
-__all__ = ["EditReport", "Figures", "Outcome"]
+__all__ = ["EditReport", "Figures", "Outcome", "Side"]
+
+_HEAD = (
+    *("edits", "joint", "joint, plain", "ratio", "changed", "changed, plain", "ratio"),
+    *("dB outside", "dB, plain"),
+)
+_FLOW_HEAD = ("joint, FlowEdit", "changed, FlowEdit", "dB, FlowEdit")
 
 
 @dataclass(frozen=True)
@@ -28,12 +34,19 @@ class Outcome:
     """One edit, by the method and by plain re-prompting.
 
     source_ok: whether the source shows the thing that is to change.
+    flow:      by FlowEdit, where the model predicts a flow.
     """
 
     edit: Edit
     source_ok: bool
     ours: EditScore
     plain: EditScore
+    flow: EditScore | None = None
+
+    def scores(self) -> dict[str, EditScore]:
+        """By the name of what made the picture."""
+        found = {"edit": self.ours, "plain": self.plain}
+        return found if self.flow is None else found | {"flow": self.flow}
 
     def facts(self) -> dict[str, object]:
         """For JSON."""
@@ -44,9 +57,23 @@ class Outcome:
                 "psnr_outside": _finite(verdict.psnr_outside),
                 "joint": verdict.joint,
             }
-            for name, verdict in (("edit", self.ours), ("plain", self.plain))
+            for name, verdict in self.scores().items()
         }
         return {**asdict(self.edit), "source_ok": self.source_ok, **scores}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one way of editing reached in a group: rates, and the median of the PSNR outside, dB."""
+
+    joint: Rate
+    changed: Rate
+    psnr: float
+
+    def facts(self) -> dict[str, object]:
+        """For JSON."""
+        rates = {"joint": self.joint.facts(), "changed": self.changed.facts()}
+        return rates | {"psnr": _finite(self.psnr)}
 
 
 @dataclass(frozen=True)
@@ -55,6 +82,7 @@ class Figures:
 
     psnr, psnr_plain: medians of the PSNR outside, dB; infinite where most pictures have the
                       source's bits outside, nan in an empty group; null in JSON for both.
+    flow:             FlowEdit's, where the model predicts a flow.
     """
 
     group: str
@@ -66,6 +94,7 @@ class Figures:
     changed_ratio: Interval95
     psnr: float
     psnr_plain: float
+    flow: Side | None = None
 
     def facts(self) -> dict[str, object]:
         """For JSON."""
@@ -74,7 +103,8 @@ class Figures:
             found[name] = getattr(self, name).facts()
         for name in ("joint_ratio", "changed_ratio"):
             found[name] = getattr(self, name).facts()
-        return found | {"psnr": _finite(self.psnr), "psnr_plain": _finite(self.psnr_plain)}
+        found |= {"psnr": _finite(self.psnr), "psnr_plain": _finite(self.psnr_plain)}
+        return found if self.flow is None else found | {"flow": self.flow.facts()}
 
 
 @dataclass(frozen=True)
@@ -98,13 +128,15 @@ class EditReport:
 
     def figures(self) -> Iterator[Figures]:
         """All edits, those whose source shows the thing to change, each kind, one thing or more."""
-        yield _figures("all", self.outcomes)
-        yield _figures("source as asked", [o for o in self.outcomes if o.source_ok])
+        flow = self.settings.flow is not None
+        yield _figures("all", self.outcomes, flow=flow)
+        yield _figures("source as asked", [o for o in self.outcomes if o.source_ok], flow=flow)
         for kind in KINDS:
-            yield _figures(kind, [o for o in self.outcomes if o.edit.kind == kind])
+            yield _figures(kind, [o for o in self.outcomes if o.edit.kind == kind], flow=flow)
         for things in sorted({o.edit.things for o in self.outcomes}):
             name = "one thing" if things == 1 else f"{things} things"
-            yield _figures(name, [o for o in self.outcomes if o.edit.things == things])
+            chosen = [o for o in self.outcomes if o.edit.things == things]
+            yield _figures(name, chosen, flow=flow)
 
     def rho(self) -> Interval95:
         """Mean Spearman correlation of weight and judged strength, over the prompts with one."""
@@ -114,17 +146,17 @@ class EditReport:
         """Markdown."""
         made = self.settings
         blend = "no blend" if made.threshold is None else f"blend at {made.threshold:g}"
+        led = f"; {made.flow.text(self.steps)}" if made.flow else ""
         lines = [
             f"{self.model}: {len(self.outcomes)} edits "
             f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; maps "
             f"of the text in the first {made.cross_replace:.0%}, of the layout in the first "
-            f"{made.self_replace:.0%}, {blend}.",
+            f"{made.self_replace:.0%}, {blend}{led}.",
             f"Joint: new thing there, old one gone, PSNR outside {PSNR_DB:g} dB or more; changed: "
             "without the PSNR. Rates with Wilson's 95 % interval, ratios with that of a bootstrap.",
             "",
-            "| edits | joint | joint, plain | ratio | changed | changed, plain | ratio "
-            "| dB outside | dB, plain |",
-            "|" + "---|" * 9,
+            _row(_HEAD + (_FLOW_HEAD if made.flow else ())),
+            "|" + "---|" * (12 if made.flow else 9),
         ]
         for row in self.figures():
             cells = [
@@ -138,7 +170,9 @@ class EditReport:
                 _db(row.psnr),
                 _db(row.psnr_plain),
             ]
-            lines.append(f"| {' | '.join(cells)} |")
+            if row.flow is not None:
+                cells += [row.flow.joint.text(), row.flow.changed.text(), _db(row.flow.psnr)]
+            lines.append(_row(cells))
         if self.weighings:
             known = [w.rho for w in self.weighings if w.rho is not None]
             lines += [
@@ -159,7 +193,7 @@ class EditReport:
                 "model": self.model,
                 "edits": len(self.outcomes),
                 "range": "tuning" if self.tuning else "evaluation",
-                "settings": asdict(self.settings),
+                "settings": self.settings.facts(),
                 "steps": self.steps,
                 "guidance": self.guidance,
                 "seed": self.seed,
@@ -181,29 +215,34 @@ class EditReport:
         )
 
 
-def _figures(group: str, outcomes: tuple[Outcome, ...] | list[Outcome]) -> Figures:
-    joint, joint_plain = ([o.joint for o in side] for side in _sides(outcomes))
-    changed, changed_plain = ([o.changed for o in side] for side in _sides(outcomes))
-    psnr, psnr_plain = (
-        [o.psnr_outside for o in side if o.psnr_outside is not None] for side in _sides(outcomes)
-    )
+def _figures(group: str, outcomes: Sequence[Outcome], *, flow: bool) -> Figures:
+    ours, plain = [o.ours for o in outcomes], [o.plain for o in outcomes]
+    of_ours, of_plain = _side(ours), _side(plain)
     return Figures(
         group=group,
-        joint=rate_of(joint),
-        joint_plain=rate_of(joint_plain),
-        joint_ratio=ratio_of(joint, joint_plain),
-        changed=rate_of(changed),
-        changed_plain=rate_of(changed_plain),
-        changed_ratio=ratio_of(changed, changed_plain),
-        psnr=median(psnr) if psnr else nan,
-        psnr_plain=median(psnr_plain) if psnr_plain else nan,
+        joint=of_ours.joint,
+        joint_plain=of_plain.joint,
+        joint_ratio=ratio_of([o.joint for o in ours], [o.joint for o in plain]),
+        changed=of_ours.changed,
+        changed_plain=of_plain.changed,
+        changed_ratio=ratio_of([o.changed for o in ours], [o.changed for o in plain]),
+        psnr=of_ours.psnr,
+        psnr_plain=of_plain.psnr,
+        flow=_side([o.flow for o in outcomes if o.flow is not None]) if flow else None,
     )
 
 
-def _sides(
-    outcomes: tuple[Outcome, ...] | list[Outcome],
-) -> tuple[list[EditScore], list[EditScore]]:
-    return [o.ours for o in outcomes], [o.plain for o in outcomes]
+def _side(scores: Sequence[EditScore]) -> Side:
+    psnr = [score.psnr_outside for score in scores if score.psnr_outside is not None]
+    return Side(
+        joint=rate_of([score.joint for score in scores]),
+        changed=rate_of([score.changed for score in scores]),
+        psnr=median(psnr) if psnr else nan,
+    )
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _db(value: float) -> str:
