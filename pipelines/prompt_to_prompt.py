@@ -27,11 +27,13 @@ from diffusers.utils import BaseOutput
 
 from ..processors.attach import attach
 from ..processors.control import Control
+from ..processors.families import family_of
 from ..processors.receipt import Receipt
 from ..processors.recorder import Maps
 from ..processors.run import Run
 from .carrying import carrying
 from .edit_controls import During, Mode, edit_controls
+from .edit_defaults import HELD, HELD_JOINT
 from .mixing import SteeredMixin
 from .pairing import paired_generators, paired_latents
 
@@ -77,7 +79,7 @@ class PromptToPromptMixin(SteeredMixin):
         mode: Mode = "swap",
         weights: Mapping[str, float] | None = None,
         blend: Sequence[str | Sequence[str]] | None = None,
-        cross_replace: During | Mapping[str, During] = 0.8,
+        cross_replace: During | Mapping[str, During] | None = None,
         self_replace: During = 0.4,
         controls: Sequence[Control] = (),
         seed: int | None = None,
@@ -91,7 +93,7 @@ class PromptToPromptMixin(SteeredMixin):
         blend:    for each prompt the word, or words, outside whose places the source stays.
         cross_replace: when edits look at the text as the source does; for single words by a
                   mapping, whose "default_" (all of the run, as in the authors' code) is the rest.
-                  The paper's examples: 0.8.
+                  None = the paper's 0.8; ours: 0.4 where text and picture are read together.
         self_replace: when they keep its layout. The paper's examples: 0.4.
         controls: further ones, which act after these.
         seed:     picture i of each prompt starts from seed + i. A `generator` or `latents`, for the
@@ -114,6 +116,8 @@ class PromptToPromptMixin(SteeredMixin):
             given["latents"] = paired_latents(given["latents"], len(texts), images)
         whole = given.get("return_dict", True)
         given["return_dict"] = True
+        if cross_replace is None:
+            cross_replace = HELD if family_of(self).name == "unet" else HELD_JOINT
         method = edit_controls(mode, texts, weights or {}, blend, cross_replace, self_replace)
         every = (*method, *controls)
         with carrying(self, every) as said, attach(self, every) as run:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from .control_specs import (
@@ -14,12 +16,14 @@ from .control_specs import (
     ReweightWords,
     expand,
 )
+from .models import describe
+from .pipelines.edit_defaults import HELD, HELD_JOINT
 from .processors.prompts import find_spans, says
 from .processors.prompts.units import blank_words
 from .recipe import Recipe
 from .spec import During
 
-__all__ = ["MODES", "edit_recipe"]
+__all__ = ["MODES", "edit_recipe", "held_by"]
 
 MODES = ("auto", "swap", "refine", "reweight")
 
@@ -31,7 +35,7 @@ def edit_recipe(
     mode: str = "auto",
     weights: Mapping[str, float] | None = None,
     blend: Sequence[str] = (),
-    cross_replace: float | During = 0.8,
+    cross_replace: float | During | None = None,
     self_replace: float | During = 0.4,
     words: Sequence[str] = (),
     further: Sequence[Any] = (),
@@ -46,7 +50,8 @@ def edit_recipe(
     weights: of words of the edits.
     blend:   words outside whose places the source stays, of any of the prompts.
     cross_replace, self_replace: the part of the denoising in which the edit looks at the text, and
-             lays things out, as the source does: its end, or (start, end).
+             lays things out, as the source does: its end, or (start, end). None = what `held_by`
+             has for the recipe's model.
     words:   whose maps are recorded.
     further: more controls, as a recipe writes them; they act after these and before recording.
     base:    other fields of the recipe: model, seed, steps, …
@@ -67,6 +72,8 @@ def edit_recipe(
             "that are added or taken away"
         )
     refine = mode in ("refine", "reweight") or not same or not to
+    if cross_replace is None:
+        cross_replace = held_by(base.get("model", Recipe.model_fields["model"].default))
     during = _during(cross_replace, "cross_replace")
     read = RefineWords if refine else ReplaceWords
     controls: list[Any] = [
@@ -85,6 +92,17 @@ def edit_recipe(
     for word in words:
         _require(prompts, word)
     return Recipe(prompts=prompts, controls=tuple(controls), **base)
+
+
+@lru_cache(maxsize=32)
+def held_by(model: str, folders: tuple[Path, ...] = ()) -> float:
+    """The end of the steps in which edits look at the text as the source does, unless said: the
+    paper's for UNets and for a model that is not found, ours where text and picture are joint."""
+    try:
+        joint = describe(model, folders).joint
+    except (OSError, ValueError):
+        return HELD
+    return HELD_JOINT if joint else HELD
 
 
 def _during(value: float | During, argument: str) -> During:

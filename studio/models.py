@@ -50,6 +50,11 @@ class Model:
     @property
     def has_windows(self) -> bool:
         """Whether its attention takes local windows."""
+        return self.joint
+
+    @property
+    def joint(self) -> bool:
+        """Whether text and picture are read together, as by FLUX, SD 3 and Qwen-Image."""
         return self.family in _BASES
 
     @property
@@ -101,7 +106,7 @@ def find_models(folders: Iterable[Path] = ()) -> tuple[Model, ...]:
 def describe(
     model: str | Path, folders: Sequence[Path] = (), *, allow_download: bool = False
 ) -> Model:
-    """The model that `model` names: "emoji-sd", a diffusers folder, or a single file."""
+    """The model that `model` names: an embedded one, a diffusers folder, or a single file."""
     path = resolve(model, folders, allow_download=allow_download)
     single = path.is_file()
     home = (settings_beside(path) or path) if single else path

@@ -66,8 +66,12 @@ def edit(
         typer.Option(metavar="WORD", help="Outside its place the source stays; repeatable."),
     ] = None,
     cross_replace: Annotated[
-        float, typer.Option(help="How long the edit looks at the text as the source does, 0 to 1.")
-    ] = 0.8,
+        float | None,
+        typer.Option(
+            help="How long the edit looks at the text as the source does, 0 to 1. Default: 0.8; "
+            "for FLUX, Stable Diffusion 3 and Qwen-Image 0.4."
+        ),
+    ] = None,
     self_replace: Annotated[
         float, typer.Option(help="How long the edit keeps the source's layout, 0 to 1.")
     ] = 0.4,
@@ -92,7 +96,7 @@ def edit(
 
     Pictures come in the order of the prompts, source first; a sheet shows them side by side.
     """
-    from ..edit_recipe import edit_recipe
+    from ..edit_recipe import edit_recipe, held_by
 
     asked = words_of(words)
     texts, more, said = read_prompts(
@@ -104,7 +108,9 @@ def edit(
         "mode": mode.value,
         "weights": _weights(weight or ()),
         "blend": blend or (),
-        "cross_replace": cross_replace,
+        "cross_replace": held_by(model, tuple(models_dir or ()))
+        if cross_replace is None
+        else cross_replace,
         "self_replace": self_replace,
         "model": model,
         "negative": negative,

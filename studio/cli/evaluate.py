@@ -64,9 +64,11 @@ def evaluate(
         ),
     ] = None,
     cross_replace: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="edit: end of the steps with the source's maps."),
-    ] = 0.8,
+        float | None,
+        typer.Option(
+            min=0, max=1, help="edit: end of the steps with the source's maps; as for `edit`."
+        ),
+    ] = None,
     self_replace: Annotated[
         float, typer.Option(min=0, max=1, help="edit: end of the steps with the source's layout.")
     ] = 0.4,
@@ -150,6 +152,7 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model or a method on emoji world and print the figures."""
+    from ..edit_recipe import held_by
     from ..evaluate import (
         METHODS,
         REGION_METHODS,
@@ -197,7 +200,7 @@ def evaluate(
                 edits=count,
                 weighed=weighed if limit is None else min(weighed, limit),
                 settings=Settings(
-                    cross_replace=cross_replace,
+                    cross_replace=held_by(model) if cross_replace is None else cross_replace,
                     self_replace=self_replace,
                     threshold=standard.threshold if blend is None else blend if blend < 1 else None,
                 ),

@@ -24,6 +24,7 @@ from attention_studio.processors import (
 )
 
 TWO = ("a cat on grass", "a dog on grass")
+EDIT = ("a cat on grass", ("a dog on grass",))
 NEEDED: dict[str, dict[str, Any]] = {
     "reweight_words": {"weights": {"dog": 2.0}},
     "local_blend": {"words": ["cat", "dog"]},
@@ -174,3 +175,16 @@ def test_an_edit_that_cannot_be_meant_is_refused(change: dict[str, Any], says: s
     with pytest.raises(ValueError) as error:
         edit_recipe("a cat on grass", **given)
     assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "end"), [("emoji-sd", 0.8), ("emoji-flux", 0.4), ("not there", 0.8)]
+)
+def test_edits_follow_the_source_for_less_long_where_text_and_picture_are_joint(
+    model: str, end: float
+) -> None:
+    """It needs no more than the files that say what the model is."""
+    made = edit_recipe(*EDIT, model=model).controls[0]
+    said = edit_recipe(*EDIT, model=model, cross_replace=0.6).controls[0]
+
+    assert (made.during, said.during) == ((0.0, end), (0.0, 0.6))  # type: ignore[union-attr]
