@@ -19,6 +19,7 @@ from . import engine
 from .call import Batch, Call, Grid, Role, Row, Segments, Site, Step
 from .control import Context, Control
 from .families import Family, family_of
+from .plan import Plans
 from .step import Condition, LatentEdit, Objective, Stretch
 from .tensors import Tensors
 
@@ -28,10 +29,16 @@ _NOW = Step(0, 0, 1, 0.0)
 
 
 @contextmanager
-def standing(pipe: Any, denoiser: nn.Module, controls: Sequence[Control]) -> Iterator[None]:
+def standing(
+    pipe: Any, denoiser: nn.Module, controls: Sequence[Control], *, latents: Grid | None = None
+) -> Iterator[None]:
     """Steers `denoiser`, of the same class as the pipeline's, and restores it at the end.
 
-    Gradients flow through to what the controls hold, so their tensors can be trained.
+    Gradients flow through to what the controls hold, so their tensors can be trained. One block
+    around many calls is faster than one around each: what they share is made once.
+
+    latents: (height, width) of those of every call; None = asked of each call's inputs, for which
+             FLUX waits until a GPU has done all that is queued.
 
     ValueError for a processor that cannot be steered, and for controls that change embeddings,
     latents or positions of a run. Those that look for words in prompts are not for here either.
@@ -44,7 +51,7 @@ def standing(pipe: Any, denoiser: nn.Module, controls: Sequence[Control]) -> Ite
                 f"controls: {type(control).__name__} changes a run's embeddings, latents or "
                 "positions; expected controls of the attention alone, for a denoiser by itself"
             )
-    live = _Standing(family, tuple(controls))
+    live = _Standing(family, tuple(controls), latents)
     with ExitStack() as undo:
         sites = family.sites(denoiser)
         for module, site in sites:
@@ -67,18 +74,23 @@ def standing(pipe: Any, denoiser: nn.Module, controls: Sequence[Control]) -> Ite
 class _Standing:
     """As `families.Live`, of the present call alone."""
 
-    def __init__(self, family: Family, controls: tuple[Control, ...]) -> None:
-        self.latents: Grid = (0, 0)
+    def __init__(self, family: Family, controls: tuple[Control, ...], latents: Grid | None) -> None:
+        self.latents: Grid = latents or (0, 0)
         self.texts = 0
+        self._asks = latents is None
         self._family = family
         self._controls = controls
-        self._rows = 0
+        self._batch = Batch(())
+        self._plans = Plans()
 
     def enter(self, asked: dict[str, Any]) -> None:
         """A call with these arguments begins."""
         context = asked[self._family.arguments["context"]]
-        self.latents = self._family.size(asked)
-        self._rows, self.texts = context.shape[:2]
+        if self._asks:
+            self.latents = self._family.size(asked)
+        rows, self.texts = context.shape[:2]
+        if rows != len(self._batch.rows):
+            self._batch = Batch(tuple(Row(i, 0, Role.COND) for i in range(rows)))
 
     def states(
         self, site: Site, hidden: Tensor, text: Tensor | None
@@ -100,6 +112,6 @@ class _Standing:
         keys: Segments,
         bias: Tensor | None,
     ) -> Tensor:
-        rows = tuple(Row(i, 0, Role.COND) for i in range(self._rows))
-        call = Call(tensors, site, _NOW, Batch(rows), queries, keys, bias=bias)
-        return engine.run(call, [c for c in self._controls if c.acts(site, _NOW)])
+        call = Call(tensors, site, _NOW, self._batch, queries, keys, bias=bias)
+        acting = [c for c in self._controls if c.acts(site, _NOW)]
+        return engine.run(call, acting, plans=self._plans)

@@ -56,6 +56,7 @@ class JointProcessor:
 
         After text and latents, in whichever order, come tokens of reference pictures if any.
         """
+        q, k, v = (_within_autocast(x) for x in (q, k, v))
         height, width = grid = self.site.grid(self.live.latents)
         size, total = height * width, q.shape[2]
         if texts + size > total:
@@ -73,6 +74,12 @@ class JointProcessor:
             self.site, Given(q, k, v), queries=segments, keys=segments, bias=bias
         )
         return out.transpose(1, 2).flatten(2).to(q.dtype)
+
+
+def _within_autocast(x: Tensor) -> Tensor:
+    """In the numbers that autocast gives attention; its norms and rotations come out in fp32."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _additive(mask: Tensor, like: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from .settings import Distillation
 
 __all__ = ["restore", "save", "stamp"]
 
-_FREE = {"steps", "save_every", "show_every", "checkpointing"}  # may change between two runs
+# What may change between two runs.
+_FREE = {"steps", "drawn_batch", "save_every", "show_every", "checkpointing"}
 
 
 def save(model: nn.Module, optimizer: torch.optim.AdamW, step: int, file: Path, made: str) -> None:

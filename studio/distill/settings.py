@@ -12,7 +12,7 @@ __all__ = ["Distillation"]
 
 _COUNTS = (
     *("every", "steps", "batch", "accumulate"),
-    *("drawn_in", "warmup_steps", "save_every", "show_every"),
+    *("drawn_in", "drawn_batch", "warmup_steps", "save_every", "show_every"),
 )
 
 
@@ -21,19 +21,20 @@ class Distillation:
     """CLEAR, Liu, Tan and Wang 2024 (arXiv:2412.16112), section 3.3 and the released script.
 
     radius, pooled:  of the window, in tokens; see `processors.LocalWindow`.
-    teacher:   α, weight of the distance between the two velocities.
-    attention: β, weight of the distance between the attentions of chosen blocks.
+    teacher:   α, weight of the distance between the two velocities; 0 = it is only logged.
+    attention: β, weight of the distance between the attentions of chosen blocks, likewise.
     every:     blocks with one stream whose number, counted over all blocks, it divides are chosen.
     steps:     of the optimizer; `batch` pictures each, on each process, `accumulate` times.
+    decay:     ours: the last part of the steps, in which the learning rate falls to zero.
     size:      (height, width) of the teacher's pictures in pixels; None = the pipeline's default,
                that of FLUX.1 whatever a model was trained at.
     drawn_in:  denoising steps of the teacher's pictures, at `guidance` (distilled models read it,
-               others are guided by the empty prompt).
+               others are guided by the empty prompt), `drawn_batch` of them at once.
     told:      guidance that a distilled model reads while it is trained.
     unprompted: ours: part of the pictures told the empty prompt, which a model guided by it needs.
     rank:      ours: of a low-rank change of the projections; None = they are trained whole.
     max_sequence_length: text tokens, as in the pipeline's call; None = its default.
-    Differs: AdamW with a fixed rate instead of Prodigy, which finds its own.
+    Differs: AdamW with a rate that is given instead of Prodigy, which finds its own.
     """
 
     radius: float = 8.0
@@ -47,8 +48,10 @@ class Distillation:
     learning_rate: float = 1e-4
     weight_decay: float = 1e-4
     warmup_steps: int = 20
+    decay: float = 0.0
     size: tuple[int, int] | None = None
     drawn_in: int = 28
+    drawn_batch: int = 8
     guidance: float = 3.5
     told: float = 3.5
     unprompted: float = 0.0
@@ -64,13 +67,20 @@ class Distillation:
         """With cells of equal weights."""
         return LocalWindow(self.radius, self.pooled)
 
-    def call(self, pipe: Any) -> dict[str, Any]:
-        """How the pipeline is called for the teacher's pictures, but for prompt, size and noise."""
+    def call(self, pipe: Any, count: int) -> dict[str, Any]:
+        """How the pipeline is called for so many of the teacher's pictures, but for prompts, size
+        and noise."""
         return {
             "num_inference_steps": self.drawn_in,
-            **guidance_arguments(pipe, self.guidance),
+            **guidance_arguments(pipe, self.guidance, count=count),
             **self.length,
         }
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, the first of which is 0."""
+        warm = min(1.0, (step + 1) / self.warmup_steps)
+        left = (1 - step / self.steps) / self.decay if self.decay else 1.0
+        return self.learning_rate * warm * min(1.0, left)
 
     @property
     def length(self) -> dict[str, Any]:
@@ -85,5 +95,7 @@ class Distillation:
                 raise ValueError(f"{name}: came {getattr(self, name)}; expected 1 or more")
         if self.rank is not None and self.rank < 1:
             raise ValueError(f"rank: came {self.rank}; expected 1 or more, or None")
+        if not 0 <= self.decay <= 1:
+            raise ValueError(f"decay: came {self.decay}; expected a part in [0, 1]")
         if not 0 <= self.unprompted < 1:
             raise ValueError(f"unprompted: came {self.unprompted}; expected a part in [0, 1)")

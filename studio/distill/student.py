@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..pipelines.clear_weights import trained_parts
-from ..processors.call import Kind, Stage
+from ..processors.call import Grid, Kind, Stage
 from ..processors.controls.local_window import LocalWindow
 from ..processors.families import family_of
 from ..processors.standing import standing
@@ -69,6 +69,7 @@ class Student(nn.Module):
         self.cells = nn.ParameterList(
             [] if side is None else [torch.full((side, side), side**-2.0) for _ in self.attentions]
         )
+        self._weights = [1.0, settings.teacher, settings.attention]
         if settings.checkpointing:
             self.transformer.enable_gradient_checkpointing()  # type: ignore[operator]
 
@@ -79,10 +80,11 @@ class Student(nn.Module):
         return replace(self.settings.window, weights=weights)
 
     @contextmanager
-    def windows(self) -> Iterator[None]:
-        """Within it the transformer has them; also what backward computes once more."""
+    def windows(self, latents: Grid) -> Iterator[None]:
+        """Within it the transformer has them, for latents of this size; also what backward computes
+        once more. They follow what is trained: one block serves all steps."""
         (pipe,) = self._pipe
-        with standing(pipe, self.transformer, [self.window]):
+        with standing(pipe, self.transformer, [self.window], latents=latents):
             yield
 
     def forward(
@@ -97,8 +99,8 @@ class Student(nn.Module):
             F.mse_loss(out.float(), velocity.float()),
             torch.stack([F.mse_loss(own[n].float(), attentions[n].float()) for n in own]).mean(),
         ]
-        alpha, beta = self.settings.teacher, self.settings.attention
-        return parts[0] + alpha * parts[1] + beta * parts[2], torch.stack(parts).detach()
+        weighed = [w * part for w, part in zip(self._weights, parts, strict=True) if w]
+        return torch.stack(weighed).sum(), torch.stack(parts).detach()
 
 
 def predicted(pipe: Any, transformer: nn.Module, given: Noised) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ class Pictures:
             torch.stack([one["pooled"] for one in told]),
         )
 
+    def all(self, *, empty: bool) -> Batch:
+        """Every picture; with `empty` the embeddings of the empty prompt come after theirs."""
+        numbers = [*range(self.count), *([0] if empty else [])]
+        found = self.batch(numbers, [False] * self.count + [True] * empty)
+        return Batch(found.latents[: self.count], found.context, found.pooled)
+
+    @property
+    def texts(self) -> int:
+        """Text tokens of each."""
+        return self._first["context"].shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all pictures."""
+        return self.count * sum(x.nbytes for x in self._first.values())
+
+    @cached_property
+    def _first(self) -> dict[str, Tensor]:
+        return load_file(self.folder / _name(0))
+
 
 def draw_pictures(
     pipe: Any,
@@ -65,6 +86,8 @@ def draw_pictures(
     progress: Callable[[int, int], None] | None = None,
 ) -> Pictures:
     """Draws what is not there yet, picture i with seed + i.
+
+    Pictures that are drawn together have the noise that each would have alone.
 
     place: (process, processes); each draws its own share.
     anew:  also what is there.
@@ -87,40 +110,51 @@ def draw_pictures(
         "max_sequence_length": settings.max_sequence_length,
     }
     mine = range(place[0], len(prompts), place[1])
-    for done, i in enumerate(mine, 1):
-        path = folder / _name(i)
-        told = {**stamp, "prompt": prompts[i], "seed": settings.seed + i}
-        if path.is_file() and not anew:
-            _check(path, told)
-        else:
-            _save(path, _draw(pipe, prompts[i], settings, (height, width), i), told)
+    told = {i: {**stamp, "prompt": prompts[i], "seed": settings.seed + i} for i in mine}
+    lacking = [i for i in mine if anew or not (folder / _name(i)).is_file()]
+    for i in sorted({*mine} - {*lacking}):
+        _check(folder / _name(i), told[i])
+    done = len(mine) - len(lacking)
+    for first in range(0, len(lacking), settings.drawn_batch):
+        part = lacking[first : first + settings.drawn_batch]
+        drawn = _draw(pipe, [prompts[i] for i in part], settings, (height, width), part)
+        for i, tensors in zip(part, drawn, strict=True):
+            _save(folder / _name(i), tensors, told[i])
+        done += len(part)
         if progress is not None:
             progress(done, len(mine))
+    if progress is not None and not lacking:
+        progress(done, len(mine))
     empty = folder / _EMPTY
     if settings.unprompted and place[0] == 0 and (anew or not empty.is_file()):
-        _save(empty, _told(pipe, "", settings), {})
+        _save(empty, _told(pipe, [""], settings)[0], {})
     return Pictures(folder, len(prompts), size)
 
 
 def _draw(
-    pipe: Any, prompt: str, settings: Distillation, size: tuple[int, int], number: int
-) -> dict[str, Tensor]:
-    told = _told(pipe, prompt, settings)
+    pipe: Any,
+    prompts: list[str],
+    settings: Distillation,
+    size: tuple[int, int],
+    numbers: Sequence[int],
+) -> list[dict[str, Tensor]]:
+    told = _told(pipe, prompts, settings)
     latents = pipe(
-        prompt,
+        prompts,
         height=size[0],
         width=size[1],
-        generator=torch.Generator("cpu").manual_seed(settings.seed + number),
+        generator=[torch.Generator("cpu").manual_seed(settings.seed + i) for i in numbers],
         output_type="latent",
-        **settings.call(pipe),
+        **settings.call(pipe, len(prompts)),
     ).images
-    return {"latents": latents[0], **told}
+    return [{"latents": one, **texts} for one, texts in zip(latents, told, strict=True)]
 
 
-def _told(pipe: Any, prompt: str, settings: Distillation) -> dict[str, Tensor]:
+def _told(pipe: Any, prompts: list[str], settings: Distillation) -> list[dict[str, Tensor]]:
     with torch.no_grad():
-        context, pooled, _ = pipe.encode_prompt(prompt, None, **settings.length)
-    return {"context": context[0], "pooled": pooled[0]}
+        context, pooled, _ = pipe.encode_prompt(prompts, None, **settings.length)
+    pairs = zip(context, pooled, strict=True)
+    return [{"context": one, "pooled": two} for one, two in pairs]
 
 
 def _name(number: int) -> str:
