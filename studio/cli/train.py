@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -44,11 +45,12 @@ _IMAGE = (Trainee.emoji_sd, Trainee.emoji_flux)
 _ONLY = {
     "minutes": (*_IMAGE, Trainee.judge),
     "nouns": (*_IMAGE, Trainee.clear),
-    **dict.fromkeys(
-        ("fresh_autoencoder", "phase", "compile", "decay", "workers", "batch", "rate"), _IMAGE
-    ),
+    **dict.fromkeys(("fresh_autoencoder", "phase", "compile", "workers"), _IMAGE),
+    **dict.fromkeys(("decay", "batch", "rate"), (*_IMAGE, Trainee.clear)),
     "repainter": (Trainee.judge,),
-    **dict.fromkeys(("radius", "steps", "pictures", "rank", "prompts"), (Trainee.clear,)),
+    **dict.fromkeys(
+        ("radius", "pooled", "steps", "pictures", "rank", "prompts", "only_flow"), (Trainee.clear,)
+    ),
 }
 """Options that not every model has, and those which do."""
 
@@ -88,21 +90,37 @@ def train(
         typer.Option(metavar="DIR", help="Judge: an image model that draws its scenes anew."),
     ] = None,
     decay: Annotated[
-        float,
-        typer.Option(min=0.0, max=1.0, help="Image models: last part, of falling learning rate."),
-    ] = 0.3,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="All but judge: last part, of falling learning rate. Default: 0.3; clear 0.5.",
+        ),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=0, help="Image models: processes that draw what it learns from.")
     ] = 0,
     batch: Annotated[
-        int, typer.Option(min=1, help="Image models: pictures a step; 256 suit a GPU.")
-    ] = 16,
+        int | None,
+        typer.Option(
+            min=1,
+            help="All but judge: pictures a step; 256 suit a GPU. Default: 16; clear 2.",
+        ),
+    ] = None,
     rate: Annotated[
-        float, typer.Option(min=0.0, help="Image models: learning rate; 0.001 suits 256 a step.")
-    ] = 6e-4,
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="All but judge: learning rate; 0.001 suits 256 a step. Default: 6e-4; clear 1e-4.",
+        ),
+    ] = None,
     radius: Annotated[
         float, typer.Option(min=1.0, help="Clear: tokens around a token that it sees.")
     ] = 8.0,
+    pooled: Annotated[
+        int | None,
+        typer.Option(min=2, help="Clear: side in tokens of cells whose means it sees as well."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Clear: steps of the optimizer.")] = 1000,
     pictures: Annotated[
         int, typer.Option(min=1, help="Clear: pictures that the model in --start draws first.")
@@ -110,6 +128,10 @@ def train(
     rank: Annotated[
         int | None, typer.Option(min=1, help="Clear: train low-rank changes of this rank only.")
     ] = None,
+    only_flow: Annotated[
+        bool,
+        typer.Option("--only-flow", help="Clear: flow matching alone, no losses of the teacher's."),
+    ] = False,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -135,7 +157,18 @@ def train(
             raise typer.BadParameter("clear needs --start, the folder of a trained FLUX pipeline")
         count = 2 if smoke else pictures
         texts = captions(count, seed, known) if prompts is None else _lines(prompts)[:count]
-        made = Distillation(radius=radius, steps=3 if smoke else steps, rank=rank, seed=seed)
+        made = Distillation(
+            radius=radius,
+            pooled=pooled,
+            steps=3 if smoke else steps,
+            batch=batch or 2,
+            learning_rate=1e-4 if rate is None else rate,
+            decay=0.5 if decay is None else decay,
+            rank=rank,
+            seed=seed,
+        )
+        if only_flow:
+            made = replace(made, teacher=0.0, attention=0.0)
         print(_clear(start, out, texts, made, choose_device(device), threads, resume=resume))
         return
     from ..emoji.train import run
@@ -153,11 +186,11 @@ def train(
         phase=phase.value,
         compile=compile,
         start=start,
-        decay=decay,
+        decay=0.3 if decay is None else decay,
         repainter=repainter,
         workers=workers,
-        batch=batch,
-        rate=rate,
+        batch=batch or 16,
+        rate=6e-4 if rate is None else rate,
     )
     print(folder)
 

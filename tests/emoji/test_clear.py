@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
         (("judge", "--nouns", "all"), "--nouns is for emoji-sd and emoji-flux and clear; judge"),
         (("judge", "--fresh-autoencoder"), "--fresh-autoencoder is for emoji-sd and emoji-flux"),
         (("judge", "--rank", "4"), "--rank is for clear; judge came"),
+        (("judge", "--batch", "4"), "--batch is for emoji-sd and emoji-flux and clear; judge came"),
+        (("emoji-sd", "--only-flow"), "--only-flow is for clear; emoji-sd came"),
         (("emoji-sd", "--repainter", "x"), "--repainter is for judge; emoji-sd came"),
         (("emoji-flux", "--steps", "4"), "--steps is for clear; emoji-flux came"),
     ],
@@ -123,4 +126,24 @@ def test_the_command_goes_on_or_begins_anew(
     assert (first["resume"], first["threads"]) == (True, None)
     assert (second["resume"], second["threads"]) == (False, 1)
     assert second["args"][2] == ("a cat", "a dog")
-    assert second["args"][3] == Distillation(steps=3, seed=5)
+    assert second["args"][3] == Distillation(steps=3, seed=5, decay=0.5)
+
+
+def test_the_variants_of_a_table_are_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Distillation] = []
+    monkeypatch.setattr(
+        "attention_studio.emoji.train.clear.train_clear",
+        lambda *args, **_: told.append(args[3]) or tmp_path,
+    )
+    start = ("train", "clear", "--start", str(tmp_path), "--radius", "4", "--batch", "64")
+    for more in (("--rate", "3e-4", "--decay", "0"), ("--only-flow",), ("--pooled", "4")):
+        found = CliRunner().invoke(app, [*start, *more])
+        assert found.exit_code == 0, found.output
+    made = Distillation(radius=4, batch=64, decay=0.5)
+    assert told == [
+        replace(made, learning_rate=3e-4, decay=0.0),
+        replace(made, teacher=0.0, attention=0.0),
+        replace(made, pooled=4),
+    ]

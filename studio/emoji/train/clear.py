@@ -53,13 +53,20 @@ def train_clear(
     radius; beside it `out / "checkpoints" / "<name>-clear"` has pictures, losses and samples.
     resume: False = begin anew, whatever that folder holds.
 
+    A model that is trained whole is fp32, since bf16 loses small steps; on CUDA its products are
+    TF32, or bf16 where accelerate is told so (ACCELERATE_MIXED_PRECISION, `accelerate launch`).
+    With a rank it is what `load` makes of it, as FLUX.1 on one GPU needs.
+
     ValueError for a model that is no FLUX.
     """
     from accelerate import PartialState
 
     if threads is not None:
         torch.set_num_threads(threads)
-    pipe: Any = load(start, device=device)
+    if device != "cpu":
+        torch.set_float32_matmul_precision("high")
+    dtype = torch.float32 if settings.rank is None else None
+    pipe: Any = load(start, dtype=dtype, device=device)
     if family_of(pipe).name != "flux":
         raise ValueError(f"start: {start} holds a {type(pipe).__name__}; expected a FLUX pipeline")
     side = describe(start).image_size
