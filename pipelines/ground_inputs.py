@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..processors.call import Grid
 from ..processors.families import family_of
+from .calls import length_arguments, size_arguments
 from .flow_conditioning import condition
 from .predict import Conditioning
 
@@ -79,7 +80,8 @@ def condition_plainly(pipe: Any, prompts: Sequence[str], size: Grid) -> Conditio
     factor = pipe.vae_scale_factor
     latents = size[0] // factor, size[1] // factor
     if is_flow(pipe):
-        return condition(pipe, prompts, None, latents, max_sequence_length=_TEXT_TOKENS)
+        most = length_arguments(pipe).get("max_sequence_length", _TEXT_TOKENS)
+        return condition(pipe, prompts, None, latents, max_sequence_length=min(most, _TEXT_TOKENS))
     device = pipe._execution_device
     if not hasattr(pipe, "text_encoder_2"):
         cond, _ = pipe.encode_prompt(list(prompts), device, 1, False)
@@ -127,6 +129,8 @@ def _factor(pipe: Any) -> int:
 
 def _trained(pipe: Any) -> int:
     """The longer side, in pixels, that the model was trained at."""
+    if sides := size_arguments(pipe):
+        return max(sides.values())
     denoiser: Any = family_of(pipe).denoiser(pipe)
     side: Any = getattr(denoiser.config, "sample_size", None)
     if side is None:

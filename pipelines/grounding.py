@@ -31,8 +31,8 @@ __all__ = ["NOISE", "Grounding", "Segmenter", "ground", "ground_many"]
 
 NOISE = {"unet": (0.2,), "flow": (0.5,)}
 """ours: parts of the way from the picture to noise at which the model looks; maps are averaged.
-For UNets the best of 0.1, 0.2 and 0.3 on sixteen expressions of emoji world; for flows not
-measured."""
+For UNets the best of 0.1, 0.2 and 0.3 on sixteen expressions of emoji world; for flows 0.2 to 0.5
+were within 0.02 of IoU on 24, with emoji-flux."""
 
 Segmenter = Callable[["Image", tuple[int, int]], "NDArray[np.bool_]"]
 """From a picture and a point (x, y) to the mask [height, width] of what is there: SAM, say."""

@@ -35,7 +35,7 @@ from ..processors.memory import Memory
 from ..processors.prompts import says
 from ..processors.run import Cancelled
 from .assignment import Likeness, assigned, colour_likeness
-from .calls import guidance_arguments, length_arguments
+from .calls import guidance_arguments, length_arguments, size_arguments
 from .model_state import drawing_facts
 from .placed_portraits import placed_portraits
 from .portrait_memories import Memories, sites_read
@@ -286,7 +286,7 @@ class Story:
         self, prompts: list[str], seeds: Sequence[int], output: str = "pil"
     ) -> list[Image.Image]:
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-        said: dict[str, Any] = length_arguments(self.pipe)
+        said: dict[str, Any] = length_arguments(self.pipe) | size_arguments(self.pipe)
         if self.guidance is not None:
             negative = self.negative or None
             said |= guidance_arguments(self.pipe, self.guidance, negative, count=len(prompts))

@@ -91,7 +91,7 @@ def bench(
     ] = 0,
     model: Annotated[
         str,
-        typer.Option(help='edit, compose: "emoji-sd", "untrained-sd15" or a diffusers folder.'),
+        typer.Option(help='edit, compose: "emoji-sd", "untrained-sd15" or a folder with a UNet.'),
     ] = "emoji-sd",
     size: Annotated[
         str | None,
@@ -189,6 +189,10 @@ def _runs(
         pipe, own = untrained_sd15(device=place, dtype=kind), 512
     else:
         pipe, own = load(model, device=place, dtype=kind), describe(model).image_size or 512
+        if not hasattr(pipe, "unet"):
+            raise ValueError(
+                f"model: {model!r} is a {type(pipe).__name__}; expected one with a UNet"
+            )
     measured: Callable[..., Sequence[RunRow]]
     measured, ways = (measure_edit, WAYS) if work == Work.edit else (measure_compose, COMPOSE_WAYS)
     return measured(

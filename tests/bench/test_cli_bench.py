@@ -63,3 +63,9 @@ def test_the_table_is_for_people() -> None:
 def test_bad_usage_is_one_sentence(args: tuple[str, ...], said: str) -> None:
     done = call("disc", *TINY, *args)
     assert done.exit_code == 2 and said in done.stderr
+
+
+def test_a_model_without_a_unet_is_refused() -> None:
+    done = call("edit", "--model=emoji-flux", "--steps=1")
+    assert done.exit_code == 2
+    assert "model: 'emoji-flux' is a FluxPipeline; expected one with a UNet" in done.stderr

@@ -11,12 +11,13 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 from attention_studio.pipelines import ground, ground_many
+from attention_studio.pipelines.ground_inputs import condition_plainly, seen_size
 from attention_studio.pipelines.grounding import Grounding
 from attention_studio.processors import Interval
 from attention_studio.processors.grounding import GroundRules
 
-from ..processors.conftest import sd, sdxl
-from ..processors.joint_pipelines import flux, qwen, sd3
+from ..processors.conftest import SIDE, sd, sdxl
+from ..processors.joint_pipelines import LENGTH, flux, qwen, sd3
 
 MAKE: dict[str, Any] = {"sd": sd, "sdxl": sdxl, "sd3": sd3, "flux": flux}
 
@@ -52,6 +53,12 @@ def test_a_map_of_the_picture_s_shape_and_a_pipeline_left_as_it_was(family: str)
     assert all(denoiser.attn_processors[name] is old for name, old in before.items())
     assert not denoiser._forward_pre_hooks
     same(found, ground(pipe, picture(96, 64), "the red tiger on grass", size=(32, 48)))
+
+
+def test_a_flux_looks_at_its_autoencoder_s_size_and_no_further_than_its_tokenizer() -> None:
+    pipe = flux()
+    assert seen_size(pipe, picture()) == (20, SIDE)
+    assert condition_plainly(pipe, ["a cat"], (SIDE, SIDE)).cond.shape[1] == LENGTH
 
 
 def test_a_word_that_stands_twice_has_the_sum_of_both() -> None:

@@ -86,6 +86,11 @@ def test_portraits_are_drawn_again_as_they_were(name: str) -> None:
     assert scene.notes[0].startswith("isolate_subjects kept apart cat (50% of the picture), lion")
 
 
+def test_a_model_that_does_not_know_its_size_is_asked_for_its_autoencoder_s() -> None:
+    story = Story(flux(), CAST[:1], call={"num_inference_steps": 1, "max_sequence_length": LENGTH})
+    assert story.portraits()["cat"].size == (SIDE, SIDE)
+
+
 def test_redrawing_one_portrait_leaves_the_others() -> None:
     story = Story(sd(), CAST, segmenter=halves, call=SIZE)
     before = story.portraits()
