@@ -1,4 +1,4 @@
-"""Loads a stock diffusers pipeline: the embedded model by its name, any other by its path."""
+"""Loads a stock diffusers pipeline: an embedded model by its name, any other by its path."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDED", "load", "resolve"]
 
-EMBEDDED: tuple[str, ...] = ("emoji-sd",)
+EMBEDDED: tuple[str, ...] = ("emoji-sd", "emoji-flux")
 """Models that are part of the package."""
 
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)

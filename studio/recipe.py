@@ -43,7 +43,7 @@ Prompt = Annotated[str, StringConstraints(max_length=20_000)]
 class Recipe(Spec):
     """What to make: frozen, and a field it does not know is an error.
 
-    model:    "emoji-sd", or the path or name of a local model.
+    model:    "emoji-sd", "emoji-flux", or the path or name of a local model.
     prompts:  one picture each; an empty prompt is allowed. In an edit the first is the source.
     seed:     of the first picture; picture i has seed + i, but all pictures of an edit have the
               same. Noise is drawn on the CPU.

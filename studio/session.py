@@ -36,9 +36,9 @@ Progress = Callable[[int, int], None]
 class Session:
     """One warm model. Safe to use from several threads: runs wait for each other.
 
-    model:   "emoji-sd", the path of a diffusers folder or single file, or the name of one in
-             `folders`. It is loaded when it is first needed, and exchanged when a recipe names
-             another.
+    model:   "emoji-sd", "emoji-flux", the path of a diffusers folder or single file, or the name
+             of one in `folders`. It is loaded when it is first needed, and exchanged when a recipe
+             names another.
     device:  "auto" (CUDA when there is one), "cpu", "cuda" or "cuda:1".
     dtype:   "auto" (bfloat16 on CUDA, float32 on the CPU) or the name of one.
     """

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from attention_studio.pipelines.load import EMBEDDED
+
 FOLDERS = {
     "studio": "attention_studio",
     "kernels": "attention_studio.kernels",
@@ -80,6 +82,14 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFi
 def test_the_wheel_holds_the_checkout(root: Path, wheel: zipfile.ZipFile) -> None:
     inside = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert sorted(inside) == sorted(_source_files(root))
+
+
+def test_the_wheel_holds_the_embedded_models(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    for model in EMBEDDED:
+        folder = f"attention_studio/emoji/weights/{model}"
+        assert {f"{folder}/{file}" for file in ("model_index.json", "card.json")} <= names
+        assert sum(i.file_size for i in wheel.infolist() if i.filename.startswith(folder)) <= 18e6
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel: zipfile.ZipFile, tmp_path: Path) -> None:

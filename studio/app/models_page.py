@@ -24,7 +24,7 @@ def models_page(desk: Desk) -> None:
         st.error(literal(str(error)))
         found = find_models()
     if not found:
-        st.info("No model yet: `attention-studio train emoji-sd` makes the embedded one.")
+        st.info("No model yet: `attention-studio train emoji-sd` makes one.")
     for model in found:
         _model(model)
     _together(capabilities())

@@ -37,7 +37,7 @@ def models(
     if found:
         console.print(_models(found))
     else:
-        print("No model yet: `attention-studio train emoji-sd` makes the embedded one.")
+        print("No model yet: `attention-studio train emoji-sd` makes one.")
     for family, pairs in together.items():
         lines = [f"{family}: any of {', '.join(controls_of(pairs))}, together"]
         lines += [f"  not {'; '.join(what)} ({why})" for why, what in exceptions(pairs).items()]

@@ -31,7 +31,9 @@ __all__ = [
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", metavar="M", help='"emoji-sd", a diffusers folder or a .safetensors file.'
+        "--model",
+        metavar="M",
+        help='"emoji-sd" or "emoji-flux", a diffusers folder or a .safetensors file.',
     ),
 ]
 Folders = Annotated[

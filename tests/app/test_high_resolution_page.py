@@ -101,6 +101,7 @@ def test_a_model_keeps_only_what_it_has(models: Path) -> None:
             ("flux", describe("flux", [models])),
             ("sd3", describe("sd3", [models])),
             ("emoji-sd", describe("emoji-sd")),
+            ("emoji-flux", describe("emoji-flux")),
             ("gone", None),
         )
     }
@@ -108,6 +109,7 @@ def test_a_model_keeps_only_what_it_has(models: Path) -> None:
         "flux": [(16.0, 10.0)],
         "sd3": [(16.0, 1.0)],
         "emoji-sd": [(None, 1.0)],
+        "emoji-flux": [(16.0, 10.0)],
         "gone": [(16.0, 10.0)],
     }
 

@@ -9,12 +9,15 @@ import torch
 from diffusers import FluxPipeline
 
 from attention_studio.emoji.train.autoencoder import build_autoencoder
+from attention_studio.emoji.train.card import read_card
 from attention_studio.emoji.train.emoji_flux import draw_times, pack, train_emoji_flux
 from attention_studio.emoji.train.loop import Budget, trained_so_far
 from attention_studio.emoji.train.pictures import Phase
+from attention_studio.emoji.train.run import EMBEDDED
 from attention_studio.emoji.train.save import save_pipeline
 from attention_studio.emoji.train.t5 import build_t5_tokenizer
 from attention_studio.emoji.train.tokenizer import MAX_TOKENS, token_ids, words
+from attention_studio.emoji.words import NOUNS
 
 
 def test_every_word_is_one_token_of_t5_and_any_text_is_tokens() -> None:
@@ -63,3 +66,14 @@ def test_emoji_flux_trains_resumes_and_loads_as_a_stock_pipeline(tmp_path: Path)
         output_type="pt",
     ).images
     assert image.shape == (1, 3, 64, 64) and torch.isfinite(image).all()
+
+
+def test_the_packaged_one_loads_as_a_stock_pipeline_and_is_small() -> None:
+    folder = EMBEDDED / "emoji-flux"
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 18e6
+    card = read_card(folder)
+    assert card.nouns == NOUNS and len(card.nouns) == 36
+    stock = FluxPipeline.from_pretrained(folder, local_files_only=True)
+    assert stock.transformer.dtype == stock.text_encoder_2.dtype == torch.float32
+    assert stock.tokenizer_2.model_max_length == MAX_TOKENS
+    assert stock.vae.config.sample_size == card.image_size == 128

@@ -117,6 +117,16 @@ def test_settings_that_do_not_fit_are_named(with_settings: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_the_embedded_models_come_first(tiny_sd: Path) -> None:
+    found = find_models([tiny_sd])
+    assert [(model.name, model.family, model.image_size) for model in found] == [
+        ("emoji-sd", "StableDiffusionPipeline", 128),
+        ("emoji-flux", "FluxPipeline", 128),
+        ("tiny-sd", "StableDiffusionPipeline", 32),
+    ]
+    assert [(model.factor, model.token_px) for model in found[:2]] == [(8, 8), (8, 8)]
+
+
 def test_names_are_looked_for_in_folders_only(tiny_sd: Path) -> None:
     assert resolve("tiny-sd", [tiny_sd.parent]) == tiny_sd
     for name in ("../models0/tiny-sd", "nothing"):

@@ -1,4 +1,4 @@
-"""Training of the embedded models, one command each: `attention-studio train emoji-sd|judge`."""
+"""Training of the embedded models: `attention-studio train emoji-sd|emoji-flux|judge|clear`."""
 
 from __future__ import annotations
 
