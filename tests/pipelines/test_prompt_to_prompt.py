@@ -246,7 +246,7 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_arguments_of_the_stock_call_are_shown_and_taken_by_position(pipe: Any) -> None:
     theirs = inspect.signature(type(pipe).__bases__[1].__call__).parameters
     ours = inspect.signature(type(pipe).__call__).parameters
-    assert set(theirs) < set(ours) and ours["cross_replace"].default == 0.8
+    assert set(theirs) < set(ours) and ours["self_replace"].default == 0.4
     assert list(ours)[:4] == list(theirs)[:4]
     if isinstance(pipe, StableDiffusionPipeline):
         out = pipe(PROMPTS, HALF, HALF, STEPS, seed=0, output_type="pt")
