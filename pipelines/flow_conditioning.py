@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from ..processors.call import Grid
@@ -14,12 +15,10 @@ from .predict import Conditioning
 
 __all__ = ["condition", "flow_sigmas", "predicts_flow"]
 
-_FLOWS = ("sd3", "flux", "qwen")
-
 
 def predicts_flow(pipe: Any) -> bool:
-    """Whether the pipeline's denoiser is one that `condition` knows."""
-    return family_of(pipe).name in _FLOWS
+    """Whether the pipeline's model was trained on straight ways from pictures to noise."""
+    return family_of(pipe).carrier is FlowMatchEulerDiscreteScheduler
 
 
 def condition(

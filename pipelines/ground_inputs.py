@@ -11,17 +11,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from PIL import Image
 from torch import Tensor
 
 from ..processors.call import Grid
 from ..processors.families import family_of
 from .calls import length_arguments, size_arguments
-from .flow_conditioning import condition
+from .flow_conditioning import condition, predicts_flow
 from .predict import Conditioning
 
-__all__ = ["clean_latents", "condition_plainly", "is_flow", "looking", "noised", "seen_size"]
+__all__ = ["clean_latents", "condition_plainly", "looking", "noised", "seen_size"]
 
 _TEXT_TOKENS = 64  # ours: of T5; padding is not masked, so that more of it draws more attention off
 
@@ -67,7 +66,7 @@ def noised(pipe: Any, latents: Tensor, level: float, seed: int) -> tuple[Tensor,
     family, generator = family_of(pipe), torch.Generator().manual_seed(seed)
     noise = torch.randn(latents.shape[1:], generator=generator, dtype=torch.float32)
     noise = noise.to(latents).expand_as(latents)
-    if is_flow(pipe):
+    if predicts_flow(pipe):
         t = torch.tensor(1000.0 * level, device=latents.device)
         return family.pack((1 - level) * latents + level * noise), t
     last = pipe.scheduler.config.num_train_timesteps - 1
@@ -79,7 +78,7 @@ def condition_plainly(pipe: Any, prompts: Sequence[str], size: Grid) -> Conditio
     """Without guidance, for pictures of (height, width) pixels = `size`."""
     factor = pipe.vae_scale_factor
     latents = size[0] // factor, size[1] // factor
-    if is_flow(pipe):
+    if predicts_flow(pipe):
         most = length_arguments(pipe).get("max_sequence_length", _TEXT_TOKENS)
         return condition(pipe, prompts, None, latents, max_sequence_length=min(most, _TEXT_TOKENS))
     device = pipe._execution_device
@@ -106,7 +105,7 @@ def looking(pipe: Any) -> Iterator[None]:
             f"pipe: pictures are not read by {type(pipe).__name__} yet; expected a UNet of Stable "
             "Diffusion, Stable Diffusion 3 or FLUX.1"
         )
-    if is_flow(pipe):
+    if predicts_flow(pipe):
         yield
         return
     carrier: Any = family.carrier
@@ -115,11 +114,6 @@ def looking(pipe: Any) -> Iterator[None]:
         yield
     finally:
         pipe.scheduler = scheduler
-
-
-def is_flow(pipe: Any) -> bool:
-    """Whether the pipeline's model was trained on straight ways from pictures to noise."""
-    return family_of(pipe).carrier is FlowMatchEulerDiscreteScheduler
 
 
 def _factor(pipe: Any) -> int:

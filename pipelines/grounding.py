@@ -164,7 +164,8 @@ def _read(
     from ..processors.families import family_of
     from ..processors.grounding import RecordTokens, columns_of, ground_prompt, tokens_of
     from ..processors.prompts import tokenize
-    from .ground_inputs import clean_latents, condition_plainly, is_flow, looking, noised, seen_size
+    from .flow_conditioning import predicts_flow
+    from .ground_inputs import clean_latents, condition_plainly, looking, noised, seen_size
     from .predict import predict
 
     prompts = [ground_prompt(expression, rules) for expression in expressions]
@@ -174,7 +175,7 @@ def _read(
     if not sites:
         raise ValueError(f"blocks: came {blocks}; expected a part with at least one block")
     seen = seen_size(pipe, pictures[0]) if size is None else size
-    levels = NOISE["flow" if is_flow(pipe) else "unet"] if noise is None else noise
+    levels = NOISE["flow" if predicts_flow(pipe) else "unet"] if noise is None else noise
     with torch.no_grad(), looking(pipe), attach(pipe, [control]) as run:
         latents = clean_latents(pipe, pictures, seen)
         told = condition_plainly(pipe, prompts, seen)

@@ -165,8 +165,8 @@ class _Denoiser(nn.Module):
 
 
 def _begin_at_identity(transformer: FluxTransformer2DModel) -> None:
-    """Blocks that add nothing and a velocity of zero at first: adaLN-Zero of DiT (Peebles and Xie
-    2023, arXiv:2212.09748, section 3.2), with which it learned faster."""
+    """Blocks that add nothing and a velocity of zero at first: adaLN-Zero (Peebles and Xie 2023,
+    arXiv:2212.09748, section 3.2), with which DiT learned faster; not compared here."""
     for name, module in transformer.named_modules():
         last = name.rpartition(".")[2]
         modulation = last == "linear" and "norm" in name
