@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 from collections.abc import Callable
@@ -44,20 +45,28 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 
 def _read(name: str, n: int) -> tuple[float, Parsed]:
-    """The seconds that reading takes, and what was read."""
+    """The seconds that reading takes, and what was read.
+
+    Nothing is collected meanwhile: the garbage is that of all tests before, and one pass over it takes
+    longer than the reading.
+    """
     prompt = HOSTILE[name](n)
-    start = process_time()
-    parsed = parse(prompt, steps=10)
-    return process_time() - start, parsed
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        start = process_time()
+        parsed = parse(prompt, steps=10)
+        return process_time() - start, parsed
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_prompts_are_read_in_linear_time(name: str) -> None:
     """Four times the prompt takes about four times the time; quadratic would be sixteen."""
     short = min(_read(name, N // 4)[0] for _ in range(2))
-    long, parsed = _read(name, N)
-    if long >= 8 * short + 0.2:  # garbage of other tests is collected in one of two at most
-        long, parsed = _read(name, N)
+    long, parsed = min((_read(name, N) for _ in range(3)), key=lambda read: read[0])
     assert long < 8 * short + 0.2
     assert long < 5
     assert len(parsed.warnings) < 12
