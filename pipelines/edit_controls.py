@@ -28,8 +28,9 @@ def edit_controls(
     blend: Sequence[str | Sequence[str]] | None,
     cross_replace: During | Mapping[str, During],
     self_replace: During,
+    threshold: float = 0.3,
 ) -> list[Control]:
-    """The controls that the authors' code combines."""
+    """The controls that the authors' code combines; `threshold` is the blend's."""
     if mode not in ("swap", "refine", "reweight"):
         raise ValueError(f"mode: came {mode!r}; expected 'swap', 'refine' or 'reweight'")
     if mode == "reweight" and not weights:
@@ -54,7 +55,8 @@ def edit_controls(
                 f"blend: came {blend!r}; expected an entry for each of the {len(texts)} prompts, "
                 "such as ('cat', 'dog')"
             )
-        method.append(LocalBlend(tuple(w if isinstance(w, str) else tuple(w) for w in blend)))
+        words_of = tuple(w if isinstance(w, str) else tuple(w) for w in blend)
+        method.append(LocalBlend(words_of, threshold=threshold))
     return method
 
 

@@ -33,7 +33,7 @@ from ..processors.recorder import Maps
 from ..processors.run import Run
 from .carrying import carrying
 from .edit_controls import During, Mode, edit_controls
-from .edit_defaults import HELD, HELD_JOINT
+from .edit_defaults import blend_threshold, text_held
 from .mixing import SteeredMixin
 from .pairing import paired_generators, paired_latents
 
@@ -90,10 +90,12 @@ class PromptToPromptMixin(SteeredMixin):
         mode:     "swap" exchanges words for as many others, "refine" adds words or takes them away,
                   "reweight" is "refine" with `weights`, as in the authors' code.
         weights:  of words of the edits; in the other modes too.
-        blend:    for each prompt the word, or words, outside whose places the source stays.
+        blend:    for each prompt the word, or words, outside whose places the source stays: above
+                  0.3 of their map's maximum; ours: 0.5 where text and picture are read together.
         cross_replace: when edits look at the text as the source does; for single words by a
                   mapping, whose "default_" (all of the run, as in the authors' code) is the rest.
-                  None = the paper's 0.8; ours: 0.4 where text and picture are read together.
+                  None = the paper's 0.8; ours: where text and picture are read together never,
+                  with weights 0.4 (`edit_defaults`).
         self_replace: when they keep its layout. The paper's examples: 0.4.
         controls: further ones, which act after these.
         seed:     picture i of each prompt starts from seed + i. A `generator` or `latents`, for the
@@ -116,9 +118,11 @@ class PromptToPromptMixin(SteeredMixin):
             given["latents"] = paired_latents(given["latents"], len(texts), images)
         whole = given.get("return_dict", True)
         given["return_dict"] = True
+        joint = family_of(self).name != "unet"
         if cross_replace is None:
-            cross_replace = HELD if family_of(self).name == "unet" else HELD_JOINT
-        method = edit_controls(mode, texts, weights or {}, blend, cross_replace, self_replace)
+            cross_replace = text_held(joint=joint, weighed=bool(weights))
+        cut = blend_threshold(joint=joint)
+        method = edit_controls(mode, texts, weights or {}, blend, cross_replace, self_replace, cut)
         every = (*method, *controls)
         with carrying(self, every) as said, attach(self, every) as run:
             found = stock(*asked.args, **asked.kwargs)

@@ -17,13 +17,13 @@ from .control_specs import (
     expand,
 )
 from .models import describe
-from .pipelines.edit_defaults import HELD, HELD_JOINT
+from .pipelines.edit_defaults import blend_threshold, text_held
 from .processors.prompts import find_spans, says
 from .processors.prompts.units import blank_words
 from .recipe import Recipe
 from .spec import During
 
-__all__ = ["MODES", "edit_recipe", "held_by"]
+__all__ = ["MODES", "edit_recipe"]
 
 MODES = ("auto", "swap", "refine", "reweight")
 
@@ -39,6 +39,7 @@ def edit_recipe(
     self_replace: float | During = 0.4,
     words: Sequence[str] = (),
     further: Sequence[Any] = (),
+    folders: tuple[Path, ...] = (),
     **base: Any,
 ) -> Recipe:
     """A recipe of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626) for one or more edits.
@@ -48,12 +49,14 @@ def edit_recipe(
              "reweight" is refine with weights; "auto" swaps where every edit has as many words as
              the source, and refines where not.
     weights: of words of the edits.
-    blend:   words outside whose places the source stays, of any of the prompts.
+    blend:   words outside whose places the source stays, of any of the prompts; the threshold is
+             that of `edit_defaults` for the recipe's model.
     cross_replace, self_replace: the part of the denoising in which the edit looks at the text, and
-             lays things out, as the source does: its end, or (start, end). None = what `held_by`
-             has for the recipe's model.
+             lays things out, as the source does: its end, or (start, end). None = what
+             `edit_defaults` has for the model: the paper's for a UNet and a model not found.
     words:   whose maps are recorded.
     further: more controls, as a recipe writes them; they act after these and before recording.
+    folders: where models are looked for beside the embedded ones, for these defaults.
     base:    other fields of the recipe: model, seed, steps, …
     """
     weights = dict(weights or {})
@@ -72,8 +75,9 @@ def edit_recipe(
             "that are added or taken away"
         )
     refine = mode in ("refine", "reweight") or not same or not to
+    joint = _joint(base.get("model", Recipe.model_fields["model"].default), folders)
     if cross_replace is None:
-        cross_replace = held_by(base.get("model", Recipe.model_fields["model"].default))
+        cross_replace = text_held(joint=joint, weighed=bool(weights))
     during = _during(cross_replace, "cross_replace")
     read = RefineWords if refine else ReplaceWords
     controls: list[Any] = [
@@ -83,7 +87,8 @@ def edit_recipe(
     if weights:
         controls.append(ReweightWords(weights=weights, during=during))
     if blend:
-        controls.append(LocalBlend(words=_words_of(prompts, blend)))
+        cut = blend_threshold(joint=joint)
+        controls.append(LocalBlend(words=_words_of(prompts, blend), threshold=cut))
     controls += expand(tuple(further))
     if words:
         controls.append(RecordMaps(words=tuple(dict.fromkeys(words))))
@@ -95,14 +100,12 @@ def edit_recipe(
 
 
 @lru_cache(maxsize=32)
-def held_by(model: str, folders: tuple[Path, ...] = ()) -> float:
-    """The end of the steps in which edits look at the text as the source does, unless said: the
-    paper's for UNets and for a model that is not found, ours where text and picture are joint."""
+def _joint(model: str, folders: tuple[Path, ...]) -> bool:
+    """Whether it reads text and picture together; a model that is not found does not."""
     try:
-        joint = describe(model, folders).joint
+        return describe(model, folders).joint
     except (OSError, ValueError):
-        return HELD
-    return HELD_JOINT if joint else HELD
+        return False
 
 
 def _during(value: float | During, argument: str) -> During:

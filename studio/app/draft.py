@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from unicodedata import category
 
@@ -55,7 +56,8 @@ class Draft:
     keep_rest: swap: leave the picture outside the two words' places as it is.
     around:    refine and reweight: the words around which the picture may change; none: everywhere.
     weights:   of words of the edited prompt; 1 is left out.
-    hold, layout: parts of the denoising that look at the text, and lay things out, as the source.
+    hold, layout: parts of the denoising that look at the text, and lay things out, as the source;
+               hold None = what suits the model.
     """
 
     prompt: str = "a cat on grass"
@@ -72,7 +74,7 @@ class Draft:
     steps: int = 15
     guidance: float = 5.0
     size: tuple[int, int] | None = None
-    hold: float = 0.8
+    hold: float | None = None
     layout: float = 0.4
 
     @property
@@ -88,8 +90,9 @@ class Draft:
         start, end = spans[self.word]
         return f"{self.prompt[:start]}{self.becomes.strip()}{self.prompt[end:]}"
 
-    def recipe(self) -> Recipe:
-        """ValueError, in one sentence, for what is missing or cannot be."""
+    def recipe(self, folders: tuple[Path, ...] = ()) -> Recipe:
+        """With models in these folders; ValueError, in one sentence, for what is missing or cannot
+        be."""
         weights = {word: weight for word, weight in self.weights.items() if weight != 1}
         blend = self.around
         if self.mode == "swap":
@@ -111,11 +114,12 @@ class Draft:
             blend=tuple(dict.fromkeys(blend)),
             cross_replace=self.hold,
             self_replace=self.layout,
+            folders=folders,
             **run_of(self),
         )
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Draft | None:
+    def of(cls, recipe: Recipe, folders: tuple[Path, ...] = ()) -> Draft | None:
         """The draft that means this recipe, but for recorded maps; None when the page has none."""
         bare = without_maps(recipe)
         controls = {spec.control: spec for spec in bare.controls}
@@ -149,9 +153,9 @@ class Draft:
             guess = replace(draft, word=word, becomes=becomes, keep_rest=bool(around))
             added = words_of(prompt)[word] in becomes  # "grass at sunset" rather refines
             guesses.insert(2 if added else 1, guess)
-        for guess in guesses:
+        for guess in [replace(guess, hold=None) for guess in guesses] + guesses:
             try:
-                if guess.recipe() == bare:
+                if guess.recipe(folders) == bare:
                     return guess
             except ValueError:
                 continue

@@ -29,6 +29,7 @@ _MODES: dict[Mode, str] = {
     "refine": "Refine",
     "reweight": "Re-weight",
 }
+_HOLD = [i / 20 for i in range(21)]
 _WEIGHED, _AROUND, _WEIGHT_OF = "chips_weights", "chips_around", "weight_of_"
 
 
@@ -66,12 +67,23 @@ def settings_form(desk: Desk) -> None:
     with st.expander("Seed, steps and more"):
         run_fields(desk, KEYS)
         left, right = st.columns(2)
-        for side, name, label, said in (
-            (left, "hold", "Follow the source's words", "looks for words where the source did"),
-            (right, "layout", "Follow the source's layout", "is laid out as the source is"),
-        ):
-            said = f"The part of the steps in which the edit {said}."
-            side.slider(label, 0.0, 1.0, step=0.05, key=KEYS[name], help=said, **KEPT)
+        said, hold = "The part of the steps in which the edit ", st.session_state[KEYS["hold"]]
+        left.select_slider(
+            "Follow the source's words",
+            [None, *sorted({*_HOLD, *([] if hold is None else [hold])})],
+            format_func=lambda part: "what suits the model" if part is None else f"{part:g}",
+            key=KEYS["hold"],
+            help=f"{said}looks for words where the source did.",
+            **KEPT,
+        )
+        right.slider(
+            "Follow the source's layout",
+            *(0.0, 1.0),
+            step=0.05,
+            key=KEYS["layout"],
+            help=f"{said}is laid out as the source is.",
+            **KEPT,
+        )
 
 
 def forget_chips() -> None:

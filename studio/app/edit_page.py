@@ -18,7 +18,7 @@ _JOB, _RECIPE = "job", "recipe_as_it_is"
 
 def edit_page(desk: Desk) -> None:
     """Draw the page."""
-    adopt_recipe(desk, _JOB, take_over)
+    adopt_recipe(desk, _JOB, lambda recipe: take_over(desk, recipe))
     form, outcome = st.columns([5, 7], gap="large")
     with form:
         _form(desk)
@@ -42,12 +42,12 @@ def _form(desk: Desk) -> None:
 def _go(desk: Desk) -> None:
     """A fragment: a refused recipe does not draw the page again."""
     if st.button("Edit", type="primary", width="stretch", key="go"):
-        ask(lambda: desk.submit(draft_so_far().recipe()), _JOB)
+        ask(lambda: desk.submit(draft_so_far().recipe(desk.settings.models)), _JOB)
 
 
-def take_over(recipe: Recipe) -> bool:
+def take_over(desk: Desk, recipe: Recipe) -> bool:
     """Set the form to a recipe; one that the form cannot show is kept as it is. Always True."""
-    draft = Draft.of(recipe)
+    draft = Draft.of(recipe, desk.settings.models)
     st.session_state.pop(_JOB, None)
     st.session_state[_RECIPE] = recipe if draft is None else None
     if draft is not None:

@@ -24,7 +24,7 @@ MODES = {
 
 @dataclass(frozen=True)
 class GroundDraft:
-    """noise: part of the way to noise, in percent; 0 = the model family's own."""
+    """noise: part of the way to noise, in percent; 0 = 20."""
 
     expression: str = EXPRESSION
     model: str = "emoji-sd"

@@ -90,7 +90,7 @@ def _asking(desk: Desk) -> None:
             *(0, 95),
             step=5,
             key=_KEYS["noise"],
-            help="How much is added before the model looks; 0: what suits the model.",
+            help="How much is added before the model looks; 0: 20 %.",
             **KEPT,
         )
         st.slider(

@@ -47,7 +47,7 @@ def main() -> None:
             st.switch_page(compose)
         if recipe.finer and take_over_resolution(recipe):
             st.switch_page(resolution)
-        take_over(recipe)
+        take_over(desk, recipe)
         st.switch_page(edit)
 
     edit = st.Page(lambda: edit_page(desk), title="Edit", url_path="edit", default=True)

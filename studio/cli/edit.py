@@ -69,7 +69,7 @@ def edit(
         float | None,
         typer.Option(
             help="How long the edit looks at the text as the source does, 0 to 1. Default: 0.8; "
-            "for FLUX, Stable Diffusion 3 and Qwen-Image 0.4."
+            "for FLUX, Stable Diffusion 3 and Qwen-Image 0, with weights 0.4."
         ),
     ] = None,
     self_replace: Annotated[
@@ -96,7 +96,7 @@ def edit(
 
     Pictures come in the order of the prompts, source first; a sheet shows them side by side.
     """
-    from ..edit_recipe import edit_recipe, held_by
+    from ..edit_recipe import edit_recipe
 
     asked = words_of(words)
     texts, more, said = read_prompts(
@@ -108,9 +108,8 @@ def edit(
         "mode": mode.value,
         "weights": _weights(weight or ()),
         "blend": blend or (),
-        "cross_replace": held_by(model, tuple(models_dir or ()))
-        if cross_replace is None
-        else cross_replace,
+        "cross_replace": cross_replace,
+        "folders": tuple(models_dir or ()),
         "self_replace": self_replace,
         "model": model,
         "negative": negative,

@@ -124,7 +124,7 @@ def evaluate(
     ] = Masks.judge,
     noise: Annotated[
         float | None,
-        typer.Option(min=0, max=0.99, help="ground: part of the way to noise; 0.2 for UNets."),
+        typer.Option(min=0, max=0.99, help="ground: part of the way to noise; 0.2 unless given."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="base, ground: pictures at a time.")] = 8,
     seed: Seed = 0,
@@ -152,7 +152,6 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a model or a method on emoji world and print the figures."""
-    from ..edit_recipe import held_by
     from ..evaluate import (
         METHODS,
         REGION_METHODS,
@@ -172,6 +171,7 @@ def evaluate(
         evaluate_regions,
         evaluate_story,
     )
+    from ..pipelines.edit_defaults import blend_threshold, text_held
     from ..pipelines.story_methods import STORY_METHODS
 
     about = describe(model)
@@ -193,16 +193,17 @@ def evaluate(
             "progress": progress,
         }
         if suite == Suite.edit:
-            standard = Settings()
+            held = text_held(joint=about.joint, weighed=False)
+            cut = blend_threshold(joint=about.joint)
             report = evaluate_edit(
                 pipe,
                 size=(side, side),
                 edits=count,
                 weighed=weighed if limit is None else min(weighed, limit),
                 settings=Settings(
-                    cross_replace=held_by(model) if cross_replace is None else cross_replace,
+                    cross_replace=held if cross_replace is None else cross_replace,
                     self_replace=self_replace,
-                    threshold=standard.threshold if blend is None else blend if blend < 1 else None,
+                    threshold=cut if blend is None else blend if blend < 1 else None,
                 ),
                 tuning=tuning,
                 begin=begin,

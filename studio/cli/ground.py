@@ -59,7 +59,7 @@ def ground(
         typer.Option(
             min=0,
             max=0.99,
-            help="Part of the way from the picture to noise; 0.2 for UNets, 0.5 for flows.",
+            help="Part of the way from the picture to noise; 0.2 unless given.",
         ),
     ] = None,
     cut: Annotated[

@@ -23,7 +23,7 @@ class GroundSettings:
     """How to look.
 
     size:    (height, width) in pixels at which the model looks; None = as it was trained.
-    noise:   part of the way to noise; None = the family's own.
+    noise:   part of the way to noise; None = 0.2.
     magnets: words appended to the expression.
     sinks:   whether global sinks are suppressed.
     plain:   nothing of RefAM at all: the sum of the words' maps.

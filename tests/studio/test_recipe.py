@@ -178,13 +178,22 @@ def test_an_edit_that_cannot_be_meant_is_refused(change: dict[str, Any], says: s
 
 
 @pytest.mark.parametrize(
-    ("model", "end"), [("emoji-sd", 0.8), ("emoji-flux", 0.4), ("not there", 0.8)]
+    ("model", "ends", "cut"),
+    [
+        ("emoji-sd", (0.8, 0.8), 0.3),
+        ("emoji-flux", (0.0, 0.4), 0.5),
+        ("not there", (0.8, 0.8), 0.3),
+    ],
 )
-def test_edits_follow_the_source_for_less_long_where_text_and_picture_are_joint(
-    model: str, end: float
+def test_edits_follow_the_text_less_where_it_is_read_with_the_picture(
+    model: str, ends: tuple[float, float], cut: float
 ) -> None:
     """It needs no more than the files that say what the model is."""
-    made = edit_recipe(*EDIT, model=model).controls[0]
-    said = edit_recipe(*EDIT, model=model, cross_replace=0.6).controls[0]
+    made: Any = edit_recipe(*EDIT, model=model, blend=["cat"]).controls
+    weighed: Any = edit_recipe(*EDIT, model=model, weights={"dog": 2}).controls
+    said: Any = edit_recipe(*EDIT, model=model, cross_replace=0.6).controls
 
-    assert (made.during, said.during) == ((0.0, end), (0.0, 0.6))  # type: ignore[union-attr]
+    assert made[0].during == (0.0, ends[0])
+    assert weighed[0].during == weighed[2].during == (0.0, ends[1])
+    assert said[0].during == (0.0, 0.6)
+    assert made[2].threshold == cut

@@ -47,8 +47,8 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 def _read(name: str, n: int) -> tuple[float, Parsed]:
     """The seconds that reading takes, and what was read.
 
-    Nothing is collected meanwhile: the garbage is that of all tests before, and one pass over it takes
-    longer than the reading.
+    Nothing is collected meanwhile: the garbage is that of all tests before, and one pass over it
+    takes longer than the reading.
     """
     prompt = HOSTILE[name](n)
     collecting = gc.isenabled()
