@@ -91,7 +91,8 @@ def ground(
              None = 0.2.
     seed:    of the noise, which is drawn on the CPU.
     blocks:  in a transformer the part of its blocks that is read; None = all.
-    cut:     part of the map's range above which a place belongs to the mask; None = 0.4.
+    cut:     part of the map's range above which a place belongs to the mask; None =
+             0.4, and 0.5 where text and picture are read together.
     segment: makes the mask from the point instead.
 
     ValueError for what cannot be read or means nothing: an expression without a word or too long
@@ -211,7 +212,7 @@ def _grounding(
         sides_of,
         without_sinks,
     )
-    from ..processors.grounding.region import CUT, box_of
+    from ..processors.grounding.region import CUT, CUT_JOINT, box_of
     from ..processors.prompts import shown_words
 
     content = torch.tensor([token.role is Role.CONTENT for token in read.tokens])
@@ -230,7 +231,9 @@ def _grounding(
             words[word] = words[word] + more if word in words else more
     if rules.spatial_bias:
         heat = heat * leaning(read.grid, sides_of(expression), rules.spatial_bias)
-    region = region_of(heat, (picture.height, picture.width), CUT if cut is None else cut)
+    if cut is None:
+        cut = CUT if by_text is None else CUT_JOINT
+    region = region_of(heat, (picture.height, picture.width), cut)
     mask, box = region.mask, region.box_px
     if segment is not None:
         mask = _segmented(segment, picture, region.point_px)

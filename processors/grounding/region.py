@@ -1,9 +1,11 @@
 """From a map to what it points at: a point, a box, a mask, and other peaks.
 
 RefAM, Kukleva et al. 2025 (arXiv:2509.22650) hands the highest place to a segmenter as one point.
-ours: the mask without a segmenter. The map is smoothed by 3 x 3, cut at a part of its range (0.4,
-which served best in DAAM, Tang et al. 2022, arXiv:2210.04885), and the piece that holds the highest
-place is enlarged to the picture.
+ours: the mask without a segmenter. The map is smoothed by 3 x 3, cut at a part of its range, and
+the piece that holds the highest place is enlarged to the picture. The part that served best in DAAM
+(Tang et al. 2022, arXiv:2210.04885) is 0.4. In joint attention other things get more of a map: at
+0.4, 0.5 and 0.6 emoji-flux found 48 expressions with a mean IoU of 0.58, 0.65 and 0.62, emoji-sd
+with 0.64, 0.59 and 0.47.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
-__all__ = ["CUT", "Region", "box_of", "region_of", "smoothed"]
+__all__ = ["CUT", "CUT_JOINT", "Region", "box_of", "region_of", "smoothed"]
 
 CUT = 0.4
+CUT_JOINT = 0.5
 _RIVAL = 0.8  # ours: a peak counts beside the highest from this part of the map's range on
 
 

@@ -24,13 +24,15 @@ MODES = {
 
 @dataclass(frozen=True)
 class GroundDraft:
-    """noise: part of the way to noise, in percent; 0 = 20."""
+    """noise: part of the way to noise, in percent; 0 = 20.
+    cut:   part of the map's range where the mask begins, in percent; 0 = what suits the model.
+    """
 
     expression: str = EXPRESSION
     model: str = "emoji-sd"
     mode: str = "all"
     noise: int = 0
-    cut: int = 40
+    cut: int = 0
     seed: int = 0
 
     def job(self, picture: bytes, root: Path) -> GroundJob:
@@ -45,7 +47,7 @@ class GroundDraft:
             seed=self.seed,
             magnets=MAGNETS if self.mode == "all" else (),
             plain=self.mode == "plain",
-            cut=self.cut / 100,
+            cut=self.cut / 100 or None,
         )
 
     @classmethod
@@ -53,7 +55,7 @@ class GroundDraft:
         """The draft that means this job; None when the form cannot show it."""
         said = job.settings
         mode = "plain" if said.plain else "all" if said.magnets else "no magnets"
-        noise, cut = round(100 * (said.noise or 0)), round(100 * said.cut)
+        noise, cut = (round(100 * (part or 0)) for part in (said.noise, said.cut))
         draft = cls(job.expression, job.model, mode, noise, cut, said.seed)
         return draft if draft.settings == said else None
 

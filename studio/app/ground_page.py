@@ -94,7 +94,12 @@ def _asking(desk: Desk) -> None:
             **KEPT,
         )
         st.slider(
-            "The mask begins at, % of the map's range", 5, 95, step=5, key=_KEYS["cut"], **KEPT
+            "The mask begins at, % of the map's range",
+            *(0, 95),
+            step=5,
+            key=_KEYS["cut"],
+            help="0: what suits the model.",
+            **KEPT,
         )
         st.number_input("Seed", 0, MOST_SEED, key=_KEYS["seed"], **KEPT)
         model_field(desk, _KEYS["model"])

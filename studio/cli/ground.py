@@ -63,11 +63,14 @@ def ground(
         ),
     ] = None,
     cut: Annotated[
-        float,
+        float | None,
         typer.Option(
-            min=0.01, max=0.99, help="Part of the map's range above which the mask begins."
+            min=0.01,
+            max=0.99,
+            help="Part of the map's range above which the mask begins. Default: 0.4; for FLUX and "
+            "Stable Diffusion 3 0.5.",
         ),
-    ] = 0.4,
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     width: Width = None,
     height: Height = None,

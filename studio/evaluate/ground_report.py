@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from ..pipelines.grounding import NOISE
 from .ground_scenes import GROUPS
 from .rates import Rate, rate_of
 from .ratios import Interval95, mean_of
@@ -74,7 +75,7 @@ class GroundFigures:
 
 @dataclass(frozen=True)
 class GroundReport:
-    """noise: part of the way at which the model looked; None = the family's own."""
+    """noise: part of the way at which the model looked; None = 0.2."""
 
     model: str
     rules: tuple[str, ...]
@@ -105,7 +106,7 @@ class GroundReport:
 
     def table(self) -> str:
         """Markdown."""
-        noise = "the family's noise" if self.noise is None else f"noise {self.noise:g}"
+        noise = f"noise {NOISE[0] if self.noise is None else self.noise:g}"
         drawn = "tuning range" if self.tuning else "evaluation range"
         lines = [
             f"# Grounding with {self.model}",

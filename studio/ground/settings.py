@@ -27,7 +27,8 @@ class GroundSettings:
     magnets: words appended to the expression.
     sinks:   whether global sinks are suppressed.
     plain:   nothing of RefAM at all: the sum of the words' maps.
-    cut:     part of the map's range above which a place belongs to the mask.
+    cut:     part of the map's range above which a place belongs to the mask; None = what suits the
+             model.
     """
 
     size: tuple[int, int] | None = None
@@ -36,7 +37,7 @@ class GroundSettings:
     magnets: tuple[str, ...] = MAGNETS
     sinks: bool = True
     plain: bool = False
-    cut: float = 0.4
+    cut: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed <= MOST_SEED:

@@ -15,6 +15,7 @@ from attention_studio.pipelines.ground_inputs import condition_plainly, seen_siz
 from attention_studio.pipelines.grounding import Grounding
 from attention_studio.processors import Interval
 from attention_studio.processors.grounding import GroundRules
+from attention_studio.processors.grounding.region import CUT, CUT_JOINT
 
 from ..processors.conftest import SIDE, sd, sdxl
 from ..processors.joint_pipelines import LENGTH, flux, qwen, sd3
@@ -53,6 +54,15 @@ def test_a_map_of_the_picture_s_shape_and_a_pipeline_left_as_it_was(family: str)
     assert all(denoiser.attn_processors[name] is old for name, old in before.items())
     assert not denoiser._forward_pre_hooks
     same(found, ground(pipe, picture(96, 64), "the red tiger on grass", size=(32, 48)))
+
+
+@pytest.mark.parametrize(("family", "cut"), [("sd", CUT), ("flux", CUT_JOINT)])
+def test_the_mask_begins_where_it_suits_the_model(family: str, cut: float) -> None:
+    usual, said, other = (
+        ground(MAKE[family](), picture(), "a cat", size=(32, 48), cut=part).mask
+        for part in (None, cut, 0.05)
+    )
+    assert torch.equal(usual, said) and not torch.equal(usual, other)
 
 
 def test_a_flux_looks_at_its_autoencoder_s_size_and_no_further_than_its_tokenizer() -> None:

@@ -18,7 +18,6 @@ from attention_studio import Session
 from attention_studio.cli.ground import ground
 from attention_studio.ground import GroundJob, GroundSettings, is_ground, save_grounding
 from attention_studio.processors.grounding import GroundRules
-from attention_studio.processors.grounding.region import CUT
 
 from .conftest import call
 
@@ -159,7 +158,7 @@ def test_settings_begin_as_the_method_does() -> None:
     """They are said again where nothing heavy may be imported."""
     settings = GroundSettings()
     assert settings.rules == GroundRules()
-    assert settings.cut == CUT
+    assert settings.noise is None and settings.cut is None  # what suits the model
     assert GroundSettings(plain=True).rules == GroundRules.plain()
 
 
