@@ -8,10 +8,7 @@ from typing import Any
 
 import torch
 from diffusers import QwenImageTransformer2DModel
-from diffusers.models.transformers.transformer_qwenimage import (
-    QwenDoubleStreamAttnProcessor2_0,
-    apply_rotary_emb_qwen,
-)
+from diffusers.models.transformers import transformer_qwenimage as qwenimage
 from torch import Tensor
 
 from ..call import Grid, Kind, Site, Stage
@@ -31,7 +28,7 @@ class Qwen(Transformer):
 
     name = "qwen"
     kind = QwenImageTransformer2DModel
-    stock = QwenDoubleStreamAttnProcessor2_0
+    stock = qwenimage.QwenDoubleStreamAttnProcessor2_0
     batched = frozenset(
         "hidden_states encoder_hidden_states encoder_hidden_states_mask timestep guidance "
         "controlnet_block_samples".split()
@@ -93,14 +90,8 @@ class QwenJoint(JointProcessor):
         """hidden_states [B, I, C], encoder_hidden_states [B, T, C], its mask [B, T] bool."""
         text = encoder_hidden_states
         if not self.live.acts(self.site) or text is None or attention_mask is not None:
-            stock: tuple[Tensor, Tensor] = self.replaced(
-                attn,
-                hidden_states,
-                text,
-                encoder_hidden_states_mask,
-                attention_mask,
-                image_rotary_emb,
-            )
+            masks = encoder_hidden_states_mask, attention_mask
+            stock: Any = self.replaced(attn, hidden_states, text, *masks, image_rotary_emb)
             return stock
         split = (-1, attn.inner_dim // attn.heads)
         states = [
@@ -116,10 +107,9 @@ class QwenJoint(JointProcessor):
             x = project(given).unflatten(-1, split)
             x = x if norm is None else norm(x)
             if image_rotary_emb is not None and stream is not None:
-                x = apply_rotary_emb_qwen(x, image_rotary_emb[stream], use_real=False)
+                x = qwenimage.apply_rotary_emb_qwen(x, image_rotary_emb[stream], use_real=False)
             made.append(x)
-        pairs = zip(made[3:], made[:3], strict=True)
-        q, k, v = (torch.cat(pair, 1).transpose(1, 2) for pair in pairs)
+        q, k, v = (torch.cat((made[i + 3], made[i]), 1).transpose(1, 2) for i in range(3))
 
         mask, texts = encoder_hidden_states_mask, text.shape[1]
         if mask is not None:

@@ -97,22 +97,14 @@ class SD3Joint(JointProcessor):
         """hidden_states [B, I, C], encoder_hidden_states [B, T, C] or, of the image alone, None."""
         hidden_states, text = self.live.states(self.site, hidden_states, encoder_hidden_states)
         if not self.live.acts(self.site):
-            stock: Tensor | tuple[Tensor, Tensor] = self.replaced(
-                attn, hidden_states, text, attention_mask
-            )
-            return stock
-        q, k, v = _heads(attn, attn.to_q, attn.to_k, attn.to_v, hidden_states)
-        q = q if attn.norm_q is None else attn.norm_q(q)
-        k = k if attn.norm_k is None else attn.norm_k(k)
-        texts = 0
+            return self.replaced(attn, hidden_states, text, attention_mask)
+        q, k, v = _heads(attn, hidden_states, to_q="norm_q", to_k="norm_k", to_v="")
+        texts, image = 0 if text is None else text.shape[1], hidden_states.shape[1]
         if text is not None:
-            texts = text.shape[1]
-            tq, tk, tv = _heads(attn, attn.add_q_proj, attn.add_k_proj, attn.add_v_proj, text)
-            tq = tq if attn.norm_added_q is None else attn.norm_added_q(tq)
-            tk = tk if attn.norm_added_k is None else attn.norm_added_k(tk)
-            q, k, v = (torch.cat(pair, 2) for pair in ((q, tq), (k, tk), (v, tv)))
+            norms = {"add_q_proj": "norm_added_q", "add_k_proj": "norm_added_k", "add_v_proj": ""}
+            pairs = zip((q, k, v), _heads(attn, text, **norms), strict=True)
+            q, k, v = (torch.cat(pair, 2) for pair in pairs)
         out = self.attend(q, k, v, texts=texts, text_first=False)
-        image = hidden_states.shape[1]
         of_image = attn.to_out[1](attn.to_out[0](out[:, :image]))
         if text is None:
             return of_image
@@ -120,6 +112,9 @@ class SD3Joint(JointProcessor):
         return of_image, of_text if attn.context_pre_only else attn.to_add_out(of_text)
 
 
-def _heads(attn: Any, q: Any, k: Any, v: Any, states: Tensor) -> tuple[Tensor, ...]:
-    """Projected, [B, H, N, D] each."""
-    return tuple(p(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2) for p in (q, k, v))
+def _heads(attn: Any, states: Tensor, **norms: str) -> Iterator[Tensor]:
+    """By each projection and, if the model has it, its norm; [B, H, N, D] each."""
+    for project, named in norms.items():
+        x = getattr(attn, project)(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        norm = getattr(attn, named) if named else None
+        yield x if norm is None else norm(x)
