@@ -91,11 +91,12 @@ class PromptToPromptMixin(SteeredMixin):
                   "reweight" is "refine" with `weights`, as in the authors' code.
         weights:  of words of the edits; in the other modes too.
         blend:    for each prompt the word, or words, outside whose places the source stays: above
-                  0.3 of their map's maximum; ours: 0.5 where text and picture are read together.
+                  0.3 of their map's maximum; ours: to refine, where text and picture are read
+                  together, 0.5.
         cross_replace: when edits look at the text as the source does; for single words by a
                   mapping, whose "default_" (all of the run, as in the authors' code) is the rest.
-                  None = the paper's 0.8; ours: where text and picture are read together never,
-                  with weights 0.4 (`edit_defaults`).
+                  None = the paper's 0.8; ours: where text and picture are read together 0.4, and
+                  to refine without weights never (`edit_defaults`).
         self_replace: when they keep its layout. The paper's examples: 0.4.
         controls: further ones, which act after these.
         seed:     picture i of each prompt starts from seed + i. A `generator` or `latents`, for the
@@ -118,10 +119,10 @@ class PromptToPromptMixin(SteeredMixin):
             given["latents"] = paired_latents(given["latents"], len(texts), images)
         whole = given.get("return_dict", True)
         given["return_dict"] = True
-        joint = family_of(self).name != "unet"
+        joint, adds = family_of(self).name != "unet", mode == "refine"
         if cross_replace is None:
-            cross_replace = text_held(joint=joint, weighed=bool(weights))
-        cut = blend_threshold(joint=joint)
+            cross_replace = text_held(joint=joint, adds=adds, weighed=bool(weights))
+        cut = blend_threshold(joint=joint, adds=adds)
         method = edit_controls(mode, texts, weights or {}, blend, cross_replace, self_replace, cut)
         every = (*method, *controls)
         with carrying(self, every) as said, attach(self, every) as run:

@@ -40,6 +40,7 @@ def edit_recipe(
     words: Sequence[str] = (),
     further: Sequence[Any] = (),
     folders: tuple[Path, ...] = (),
+    joint: bool | None = None,
     **base: Any,
 ) -> Recipe:
     """A recipe of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626) for one or more edits.
@@ -57,6 +58,7 @@ def edit_recipe(
     words:   whose maps are recorded.
     further: more controls, as a recipe writes them; they act after these and before recording.
     folders: where models are looked for beside the embedded ones, for these defaults.
+    joint:   whether the model reads text and picture together; None = as its files say.
     base:    other fields of the recipe: model, seed, steps, …
     """
     weights = dict(weights or {})
@@ -75,9 +77,11 @@ def edit_recipe(
             "that are added or taken away"
         )
     refine = mode in ("refine", "reweight") or not same or not to
-    joint = _joint(base.get("model", Recipe.model_fields["model"].default), folders)
+    if joint is None:
+        joint = _joint(base.get("model", Recipe.model_fields["model"].default), folders)
+    adds = refine and mode != "reweight" and bool(to)
     if cross_replace is None:
-        cross_replace = text_held(joint=joint, weighed=bool(weights))
+        cross_replace = text_held(joint=joint, adds=adds, weighed=bool(weights))
     during = _during(cross_replace, "cross_replace")
     read = RefineWords if refine else ReplaceWords
     controls: list[Any] = [
@@ -87,7 +91,7 @@ def edit_recipe(
     if weights:
         controls.append(ReweightWords(weights=weights, during=during))
     if blend:
-        cut = blend_threshold(joint=joint)
+        cut = blend_threshold(joint=joint, adds=adds)
         controls.append(LocalBlend(words=_words_of(prompts, blend), threshold=cut))
     controls += expand(tuple(further))
     if words:

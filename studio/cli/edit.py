@@ -69,7 +69,7 @@ def edit(
         float | None,
         typer.Option(
             help="How long the edit looks at the text as the source does, 0 to 1. Default: 0.8; "
-            "for FLUX, Stable Diffusion 3 and Qwen-Image 0, with weights 0.4."
+            "for FLUX, Stable Diffusion 3 and Qwen-Image 0.4, and 0 where words are added."
         ),
     ] = None,
     self_replace: Annotated[

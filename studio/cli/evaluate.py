@@ -171,7 +171,6 @@ def evaluate(
         evaluate_regions,
         evaluate_story,
     )
-    from ..pipelines.edit_defaults import blend_threshold, text_held
     from ..pipelines.story_methods import STORY_METHODS
 
     about = describe(model)
@@ -193,17 +192,15 @@ def evaluate(
             "progress": progress,
         }
         if suite == Suite.edit:
-            held = text_held(joint=about.joint, weighed=False)
-            cut = blend_threshold(joint=about.joint)
             report = evaluate_edit(
                 pipe,
                 size=(side, side),
                 edits=count,
                 weighed=weighed if limit is None else min(weighed, limit),
                 settings=Settings(
-                    cross_replace=held if cross_replace is None else cross_replace,
+                    cross_replace=cross_replace,
                     self_replace=self_replace,
-                    threshold=cut if blend is None else blend if blend < 1 else None,
+                    threshold=blend,
                 ),
                 tuning=tuning,
                 begin=begin,

@@ -23,6 +23,7 @@ from ..emoji.expect import expect
 from ..emoji.judge import tint_strengths
 from ..emoji.render import Scene
 from ..emoji.score import score
+from ..processors.families import family_of
 from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
 from ..weights_digest import weights_digest
@@ -47,14 +48,15 @@ class Settings:
     """How edits are made.
 
     cross_replace, self_replace: ends of the steps in which the edit looks at the text, and lays
-                                 things out, as the source does.
-    threshold: of the local blend on the changed thing's noun; None = no blend.
+                                 things out, as the source does; cross_replace None = as the command
+                                 `edit` has it for the model and the kind of edit.
+    threshold: of the local blend on the changed thing's noun; None = as the command; 1 = no blend.
     flow:      of FlowEdit; None = what `flow_settings` has for the model, if anything.
     """
 
-    cross_replace: float = 0.8
+    cross_replace: float | None = None
     self_replace: float = 0.4
-    threshold: float | None = 0.3
+    threshold: float | None = None
     flow: FlowSettings | None = None
 
     def facts(self) -> dict[str, object]:
@@ -68,12 +70,14 @@ class Settings:
         made = edit_recipe(
             edit.source,
             (edit.target,),
-            blend=() if self.threshold is None else nouns,
+            blend=() if self.threshold == 1 else nouns,
             cross_replace=self.cross_replace,
             self_replace=self.self_replace,
             seed=edit.latent_seed,
             **base,
         )
+        if self.threshold is None:
+            return made
         facts = made.model_dump()
         for control in facts["controls"]:
             if control["control"] == "local_blend":
@@ -121,13 +125,14 @@ def evaluate_edit(
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
     look = judge or the_judge()
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
+    joint = family_of(pipe).name != "unet"
     facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **chosen.facts()}
     asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning, "things": list(things)}
     kept = Kept(folder, facts | how | asked_of)
     names = [_names(i, led=flow is not None) for i in range(len(asked))]
     watch = Watch(steps * ((3 if flow else 2) * len(asked) + len(colours)), steps, progress)
     for i in turns(len(asked), begin):
-        recipe = chosen.recipe(asked[i], **how)
+        recipe = chosen.recipe(asked[i], joint=joint, **how)
         pair, plain, led = names[i][:2], names[i][2:3], names[i][3:]
         kept.draw(pair, partial(_pair, pipe, recipe, watch), watch)
         kept.draw(plain, partial(draw_plain, pipe, recipe, watch), watch)

@@ -145,12 +145,16 @@ class EditReport:
     def table(self) -> str:
         """Markdown."""
         made = self.settings
-        blend = "no blend" if made.threshold is None else f"blend at {made.threshold:g}"
+        text, blend = "for as long as `edit` has it", "blend where `edit` has it"
+        if made.cross_replace is not None:
+            text = f"in the first {made.cross_replace:.0%}"
+        if made.threshold is not None:
+            blend = "no blend" if made.threshold == 1 else f"blend at {made.threshold:g}"
         led = f"; {made.flow.text(self.steps)}" if made.flow else ""
         lines = [
             f"{self.model}: {len(self.outcomes)} edits "
             f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; maps "
-            f"of the text in the first {made.cross_replace:.0%}, of the layout in the first "
+            f"of the text {text}, of the layout in the first "
             f"{made.self_replace:.0%}, {blend}{led}.",
             f"Joint: new thing there, old one gone, PSNR outside {PSNR_DB:g} dB or more; changed: "
             "without the PSNR. Rates with Wilson's 95 % interval, ratios with that of a bootstrap.",

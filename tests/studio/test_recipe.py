@@ -178,22 +178,24 @@ def test_an_edit_that_cannot_be_meant_is_refused(change: dict[str, Any], says: s
 
 
 @pytest.mark.parametrize(
-    ("model", "ends", "cut"),
+    ("model", "ends", "cuts"),
     [
-        ("emoji-sd", (0.8, 0.8), 0.3),
-        ("emoji-flux", (0.0, 0.4), 0.5),
-        ("not there", (0.8, 0.8), 0.3),
+        ("emoji-sd", (0.8, 0.8, 0.8), (0.3, 0.3)),
+        ("emoji-flux", (0.4, 0.0, 0.4), (0.3, 0.5)),
+        ("not there", (0.8, 0.8, 0.8), (0.3, 0.3)),
     ],
 )
 def test_edits_follow_the_text_less_where_it_is_read_with_the_picture(
-    model: str, ends: tuple[float, float], cut: float
+    model: str, ends: tuple[float, float, float], cuts: tuple[float, float]
 ) -> None:
     """It needs no more than the files that say what the model is."""
-    made: Any = edit_recipe(*EDIT, model=model, blend=["cat"]).controls
-    weighed: Any = edit_recipe(*EDIT, model=model, weights={"dog": 2}).controls
-    said: Any = edit_recipe(*EDIT, model=model, cross_replace=0.6).controls
+    added = (EDIT[0], ("a red cat on grass",))
+    swap: Any = edit_recipe(*EDIT, model=model, blend=["cat"]).controls
+    refine: Any = edit_recipe(*added, model=model, blend=["cat"]).controls
+    weighed: Any = edit_recipe(*added, model=model, weights={"red": 2}).controls
+    said: Any = edit_recipe(*added, model=model, cross_replace=0.6).controls
 
-    assert made[0].during == (0.0, ends[0])
-    assert weighed[0].during == weighed[2].during == (0.0, ends[1])
+    assert [made[0].during[1] for made in (swap, refine, weighed)] == list(ends)
+    assert weighed[2].during == weighed[0].during
     assert said[0].during == (0.0, 0.6)
-    assert made[2].threshold == cut
+    assert (swap[2].threshold, refine[2].threshold) == cuts
