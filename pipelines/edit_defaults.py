@@ -1,7 +1,7 @@
 """How far edits follow their source, unless said; imports nothing, since commands read it.
 
-ours: where text and picture are read together the text is followed for less long, and where words are
-added not at all: with the text held, things of emoji-flux became their neighbours there, a book
+ours: where text and picture are read together the text is followed for less long, and where words
+are added not at all: with the text held, things of emoji-flux became their neighbours there, a book
 beside a moon a second moon. The places of words follow from the image's queries and keys, which are
 all that Shin et al. 2025 (arXiv:2508.07519) replace. Edits of the tuning range that were as asked,
 with the layout kept for 0.4 of the steps:
