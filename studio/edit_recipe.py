@@ -40,7 +40,6 @@ def edit_recipe(
     words: Sequence[str] = (),
     further: Sequence[Any] = (),
     folders: tuple[Path, ...] = (),
-    joint: bool | None = None,
     **base: Any,
 ) -> Recipe:
     """A recipe of Prompt-to-Prompt (Hertz et al. 2022, arXiv:2208.01626) for one or more edits.
@@ -58,7 +57,6 @@ def edit_recipe(
     words:   whose maps are recorded.
     further: more controls, as a recipe writes them; they act after these and before recording.
     folders: where models are looked for beside the embedded ones, for these defaults.
-    joint:   whether the model reads text and picture together; None = as its files say.
     base:    other fields of the recipe: model, seed, steps, …
     """
     weights = dict(weights or {})
@@ -77,8 +75,7 @@ def edit_recipe(
             "that are added or taken away"
         )
     refine = mode in ("refine", "reweight") or not same or not to
-    if joint is None:
-        joint = _joint(base.get("model", Recipe.model_fields["model"].default), folders)
+    joint = _joint(base.get("model", Recipe.model_fields["model"].default), folders)
     adds = refine and mode != "reweight" and bool(to)
     if cross_replace is None:
         cross_replace = text_held(joint=joint, adds=adds, weighed=bool(weights))

@@ -23,6 +23,7 @@ from ..emoji.expect import expect
 from ..emoji.judge import tint_strengths
 from ..emoji.render import Scene
 from ..emoji.score import score
+from ..pipelines.edit_defaults import blend_threshold, text_held
 from ..processors.families import family_of
 from ..recipe import Recipe
 from ..sheet import Cell, cell_sheet
@@ -40,6 +41,7 @@ from .reweighting import WEIGHTS, Strengths, Weighing, in_order, weigh, weighing
 
 __all__ = ["Settings", "evaluate_edit"]
 
+Ends = float | tuple[float, float]
 _SHOWN = 8  # edits of each kind, and weighed prompts, on the sheets
 
 
@@ -48,16 +50,30 @@ class Settings:
     """How edits are made.
 
     cross_replace, self_replace: ends of the steps in which the edit looks at the text, and lays
-                                 things out, as the source does; cross_replace None = as the command
-                                 `edit` has it for the model and the kind of edit.
-    threshold: of the local blend on the changed thing's noun; None = as the command; 1 = no blend.
+                                 things out, as the source does.
+    threshold: of the local blend on the changed thing's noun; 1 = no blend.
     flow:      of FlowEdit; None = what `flow_settings` has for the model, if anything.
+
+    Two numbers are for words that are exchanged and words that are added; None = those that the
+    command `edit` has for the model.
     """
 
-    cross_replace: float | None = None
+    cross_replace: Ends | None = None
     self_replace: float = 0.4
-    threshold: float | None = None
+    threshold: Ends | None = None
     flow: FlowSettings | None = None
+
+    def on(self, *, joint: bool) -> Settings:
+        """With numbers for None; joint: whether the model reads text and picture together."""
+        held, cut = (
+            tuple(of(joint=joint, adds=adds) for adds in (False, True))
+            for of in (partial(text_held, weighed=False), blend_threshold)
+        )
+        return replace(
+            self,
+            cross_replace=_one(held) if self.cross_replace is None else self.cross_replace,
+            threshold=_one(cut) if self.threshold is None else self.threshold,
+        )
 
     def facts(self) -> dict[str, object]:
         """For JSON; FlowEdit's where it is used."""
@@ -65,23 +81,26 @@ class Settings:
         return found if self.flow else {k: v for k, v in found.items() if k != "flow"}
 
     def recipe(self, edit: Edit, **base: Any) -> Recipe:
-        """What is run for an edit."""
+        """What is run for an edit, on a UNet where `on` was not called."""
+        known = self.on(joint=False)
+        held, cut = (
+            end[edit.kind == "refine"] if isinstance(end, tuple) else end
+            for end in (known.cross_replace, known.threshold)
+        )
         nouns = tuple(dict.fromkeys((edit.before[0], edit.after[0])))
         made = edit_recipe(
             edit.source,
             (edit.target,),
-            blend=() if self.threshold == 1 else nouns,
-            cross_replace=self.cross_replace,
+            blend=() if cut == 1 else nouns,
+            cross_replace=held,
             self_replace=self.self_replace,
             seed=edit.latent_seed,
             **base,
         )
-        if self.threshold is None:
-            return made
         facts = made.model_dump()
         for control in facts["controls"]:
             if control["control"] == "local_blend":
-                control["threshold"] = self.threshold
+                control["threshold"] = cut
         return Recipe.model_validate(facts)
 
 
@@ -119,20 +138,19 @@ def evaluate_edit(
     """
     chosen = settings or Settings()
     flow = flow_settings(pipe, chosen.flow)
-    chosen = replace(chosen, flow=flow)
+    chosen = replace(chosen, flow=flow).on(joint=family_of(pipe).name != "unet")
     first = (EDIT_TUNING_SEEDS if tuning else EDIT_SEEDS) + seed
     asked = draw_edits(first, nouns, edits, things)
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
     look = judge or the_judge()
     how: dict[str, Any] = {"steps": steps, "guidance": guidance, "size": size}
-    joint = family_of(pipe).name != "unet"
     facts = {"suite": "edit", "model": model, "weights": weights_digest(pipe), **chosen.facts()}
     asked_of = {"nouns": list(nouns), "seed": seed, "tuning": tuning, "things": list(things)}
     kept = Kept(folder, facts | how | asked_of)
     names = [_names(i, led=flow is not None) for i in range(len(asked))]
     watch = Watch(steps * ((3 if flow else 2) * len(asked) + len(colours)), steps, progress)
     for i in turns(len(asked), begin):
-        recipe = chosen.recipe(asked[i], joint=joint, **how)
+        recipe = chosen.recipe(asked[i], **how)
         pair, plain, led = names[i][:2], names[i][2:3], names[i][3:]
         kept.draw(pair, partial(_pair, pipe, recipe, watch), watch)
         kept.draw(plain, partial(draw_plain, pipe, recipe, watch), watch)
@@ -165,6 +183,12 @@ def evaluate_edit(
     if folder is not None:
         _save(folder, report, drawn, weighed_images)
     return report
+
+
+def _one(ends: Sequence[float]) -> Ends:
+    """One number where both are the same."""
+    exchanged, added = ends
+    return exchanged if exchanged == added else (exchanged, added)
 
 
 def _pair(pipe: Any, recipe: Recipe, watch: Watch) -> tuple[Image, ...]:

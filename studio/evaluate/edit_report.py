@@ -145,11 +145,8 @@ class EditReport:
     def table(self) -> str:
         """Markdown."""
         made = self.settings
-        text, blend = "for as long as `edit` has it", "blend where `edit` has it"
-        if made.cross_replace is not None:
-            text = f"in the first {made.cross_replace:.0%}"
-        if made.threshold is not None:
-            blend = "no blend" if made.threshold == 1 else f"blend at {made.threshold:g}"
+        text = _ends(made.cross_replace, "in the first {:.0%}")
+        blend = "no blend" if made.threshold == 1 else _ends(made.threshold, "blend at {:g}")
         led = f"; {made.flow.text(self.steps)}" if made.flow else ""
         lines = [
             f"{self.model}: {len(self.outcomes)} edits "
@@ -243,6 +240,15 @@ def _side(scores: Sequence[EditScore]) -> Side:
         changed=rate_of([score.changed for score in scores]),
         psnr=median(psnr) if psnr else nan,
     )
+
+
+def _ends(ends: float | tuple[float, float] | None, text: str) -> str:
+    """Of one number, of two, or of what the command `edit` has."""
+    if ends is None:
+        return "as `edit` has it"
+    if isinstance(ends, tuple):
+        return text.format(ends[0]) + f" ({text.format(ends[1])} where words are added)"
+    return text.format(ends)
 
 
 def _row(cells: Sequence[str]) -> str:

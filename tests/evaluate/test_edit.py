@@ -98,7 +98,7 @@ def test_table_json_and_folder_tell_the_same(
     assert (facts["suite"], facts["edits"], facts["range"]) == ("edit", 3, "evaluation")
     assert facts["figures"][0]["changed"]["right"] == 3
     assert facts["reweighting"]["rho"]["value"] == 1.0
-    assert facts["settings"] == {"cross_replace": None, "self_replace": 0.4, "threshold": None}
+    assert facts["settings"] == {"cross_replace": 0.8, "self_replace": 0.4, "threshold": 0.3}
     assert (folder / "report.md").read_text() == report.table()
     assert "| all | " in report.table() and "Weighed colours" in report.table()
     lines = [json.loads(line) for line in (folder / "verdicts.jsonl").read_text().splitlines()]
@@ -136,10 +136,14 @@ def test_the_recipe_is_what_the_settings_say() -> None:
     assert made.prompts == (swap.source, swap.target) and made.seed == swap.latent_seed
     assert [spec.during[1] for spec in made.controls[:2]] == [0.5, 0.2]
     assert made.controls[2].threshold == 0.45
-    usual, joint = Settings().recipe(refine), Settings().recipe(refine, joint=True)
-    assert [spec.during[1] for spec in usual.controls[:2]] == [0.8, 0.4]
-    assert [spec.during[1] for spec in joint.controls[:2]] == [0.0, 0.4]
-    assert (usual.controls[2].threshold, joint.controls[2].threshold) == (0.3, 0.5)
+    for joint, edit, held, cut in (
+        (False, swap, 0.8, 0.3),
+        (False, refine, 0.8, 0.3),
+        (True, swap, 0.4, 0.3),
+        (True, refine, 0.0, 0.5),
+    ):
+        usual = Settings().on(joint=joint).recipe(edit).controls
+        assert ([spec.during[1] for spec in usual[:2]], usual[2].threshold) == ([held, 0.4], cut)
     assert made.controls[2].words == ((swap.before[0],), (swap.after[0],))
     kinds = [spec.control for spec in Settings(threshold=1).recipe(refine).controls]
     assert kinds == ["refine_words", "keep_layout"]
