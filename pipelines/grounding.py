@@ -91,8 +91,8 @@ def ground(
              None = 0.2.
     seed:    of the noise, which is drawn on the CPU.
     blocks:  in a transformer the part of its blocks that is read; None = all.
-    cut:     part of the map's range above which a place belongs to the mask; None =
-             0.4, and 0.5 where text and picture are read together.
+    cut:     part of the map's range above which a place belongs to the mask;
+             None = 0.4, and 0.5 where text and picture are read together.
     segment: makes the mask from the point instead.
 
     ValueError for what cannot be read or means nothing: an expression without a word or too long

@@ -119,7 +119,7 @@ class PromptToPromptMixin(SteeredMixin):
             given["latents"] = paired_latents(given["latents"], len(texts), images)
         whole = given.get("return_dict", True)
         given["return_dict"] = True
-        joint, adds = family_of(self).name != "unet", mode == "refine"
+        joint, adds = family_of(self).joint, mode == "refine"
         if cross_replace is None:
             cross_replace = text_held(joint=joint, adds=adds, weighed=bool(weights))
         cut = blend_threshold(joint=joint, adds=adds)

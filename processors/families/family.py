@@ -172,6 +172,11 @@ class Family(Protocol):
         ...
 
     @property
+    def joint(self) -> bool:
+        """Whether text and picture are read together, in one softmax."""
+        ...
+
+    @property
     def carrier(self) -> type:
         """A scheduler that carries edits of the latents on, made from another one's config."""
         ...

@@ -36,6 +36,7 @@ class Transformer(ABC):
     batched: ClassVar[frozenset[str]]
     apart: ClassVar[bool] = True
     padded: ClassVar[bool] = True
+    joint: ClassVar[bool] = True
     timescale: ClassVar[int] = 1000
     carrier: ClassVar[type] = FlowMatchEulerDiscreteScheduler
 

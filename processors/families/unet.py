@@ -44,6 +44,7 @@ class UNet:
     name: str = "unet"
     apart: bool = False
     padded: bool = True
+    joint: bool = False
     carrier: type = DDIMScheduler
 
     @property

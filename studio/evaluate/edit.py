@@ -138,7 +138,7 @@ def evaluate_edit(
     """
     chosen = settings or Settings()
     flow = flow_settings(pipe, chosen.flow)
-    chosen = replace(chosen, flow=flow).on(joint=family_of(pipe).name != "unet")
+    chosen = replace(chosen, flow=flow).on(joint=family_of(pipe).joint)
     first = (EDIT_TUNING_SEEDS if tuning else EDIT_SEEDS) + seed
     asked = draw_edits(first, nouns, edits, things)
     colours = draw_weighed(first, nouns, weighed) if weighed else ()
