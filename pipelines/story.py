@@ -9,9 +9,10 @@ drawn by itself; the scene is rehearsed with stock attention, to see where every
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
-ours: what attention read of them is kept (`Memories`), so a further scene costs a rehearsal and a
-controlled run of its own rows. They are drawn beside it by methods that show them otherwise
-(`OnCanvases`), under controls that may change them, for Qwen-Image and beyond the budget.
+ours: by default these act once the layout stands. What attention read of portraits is kept
+(`Memories`), so a further scene costs a rehearsal and a controlled run of its own rows. They are
+drawn beside it by methods that show them otherwise (`OnCanvases`), under controls that may change
+them, for Qwen-Image and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
@@ -40,7 +41,7 @@ from .model_state import drawing_facts
 from .placed_portraits import placed_portraits
 from .portrait_memories import Memories, sites_read
 from .segmenters import Segmenter, checked
-from .story_methods import Method, OnCanvases, isolated_and_repositioned
+from .story_methods import STORY_METHODS, Method, OnCanvases
 
 __all__ = ["Cast", "Scene", "Story"]
 
@@ -81,13 +82,13 @@ class Story:
     """A cast on a stock text-to-image pipeline; portraits are drawn when first needed.
 
     segmenter: None = words' maps say where somebody is.
-    method:    the controls of the last run; `story_methods` names some.
+    method:    the controls of the last run; `story_methods` names some, "ir-diffusion" the paper's.
     assign:    "word" = a subject is where its word is; "hungarian" = the places found are given
                to subjects so that together they are most alike, since a rehearsal may have drawn
                one where the other is called; "user" = every place must be given.
     likeness:  of a portrait and a place, for "hungarian".
     seed:      of portraits, which all start from the same noise, as in the released code.
-    negative:  what no picture shall show; "" = nothing is said.
+    negative:  what no picture shall show.
     guidance:  classifier-free guidance scale; None = the pipeline's own.
     call:      arguments of every call of the pipeline, such as steps and size. A callback among
                them looks on: what it changes of a portrait no scene would know.
@@ -97,7 +98,7 @@ class Story:
     pipe: Any
     cast: tuple[Cast, ...]
     segmenter: Segmenter | None = None
-    method: Method = isolated_and_repositioned
+    method: Method = STORY_METHODS["ir-diffusion late"]
     assign: Literal["word", "hungarian", "user"] = "word"
     likeness: Likeness = colour_likeness
     seed: int = 0

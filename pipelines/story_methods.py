@@ -18,11 +18,11 @@ are written that way too.
                          the same at the level of latents, ours; UNets only
     ir-diffusion         He et al. 2024 (arXiv:2411.19261); these and mutual cross-attention
     ir-diffusion latents the same with reposition at the level of latents, ours; UNets only
-    ir-diffusion late    the same as ir-diffusion from a fifth of the steps on, ours
+    ir-diffusion late    the same as ir-diffusion in the last two fifths of the steps, ours
 
-In a UNet portraits' tokens carry their own places with them: read from the first step on, while the
-layout is decided, they draw subjects away from where the rehearsal had them. The last two are two
-ways around that.
+A portrait's prompt and tokens speak of a picture with one thing: read from the first step on, while
+the layout is decided, they draw it anew within each place, and small things vanish. The last one
+leaves the layout to the scene, and is the default.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class OnCanvases:
 
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
-_LATE = Interval(0.2, 1.0)
+_LATE = Interval(0.6, 1.0)
 
 
 def isolated_and_repositioned(subjects: tuple[Subject, ...]) -> tuple[Control, ...]:

@@ -12,9 +12,9 @@ __all__ = ["METHOD_NAMES", "MOST_SUBJECTS", "StoryDraft"]
 MOST_SUBJECTS = 3  # rows of the form
 
 METHOD_NAMES = {
+    "ir-diffusion late": "IR-Diffusion after the layout",
     "ir-diffusion": "IR-Diffusion",
     "ir-diffusion latents": "IR-Diffusion, reposition of latents",
-    "ir-diffusion late": "IR-Diffusion after the layout",
     "isolate + reposition": "Isolation, reposition",
     "isolate + reposition latents": "Isolation, reposition of latents",
     "isolate": "Isolation alone",
@@ -37,7 +37,7 @@ class StoryDraft:
     words: tuple[str, ...] = ("cat", "dog", "")
     portraits: tuple[str, ...] = ("a red cat on grass", "a blue dog on grass", "")
     scenes: str = "a cat and a dog on the beach"
-    method: str = "ir-diffusion"
+    method: str = "ir-diffusion late"
     alike: bool = False
     model: str = "emoji-sd"
     negative: str = ""

@@ -61,7 +61,7 @@ def story(
     ] = None,
     method: Annotated[
         str, typer.Option(help=f"What keeps subjects the same: {', '.join(METHODS)}.")
-    ] = "ir-diffusion",
+    ] = "ir-diffusion late",
     assign: Annotated[
         str,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from PIL import Image
 from typer.testing import Result
 
 from attention_studio import Session
+from attention_studio.app.story_draft import StoryDraft
 from attention_studio.cli.story import story
-from attention_studio.pipelines import STORY_METHODS
+from attention_studio.pipelines import STORY_METHODS, Story
 from attention_studio.story import METHODS, StoryJob, StoryRecipe
 from attention_studio.story.carried import KEY
 
@@ -33,6 +35,14 @@ TOLD: dict[str, Any] = {
     ],
     "scenes": [{"prompt": "a cat and a dog on grass"}, {"prompt": "a dog on sand"}],
 }
+
+
+
+def test_import_command_and_page_begin_with_the_same_method() -> None:
+    told = StoryRecipe.model_validate(TOLD).method
+    said = inspect.signature(story).parameters["method"].default
+    assert said == told == StoryDraft().method
+    assert inspect.signature(Story).parameters["method"].default is STORY_METHODS[told]
 
 
 @pytest.fixture
