@@ -37,7 +37,6 @@ TOLD: dict[str, Any] = {
 }
 
 
-
 def test_import_command_and_page_begin_with_the_same_method() -> None:
     told = StoryRecipe.model_validate(TOLD).method
     said = inspect.signature(story).parameters["method"].default
