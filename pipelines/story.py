@@ -9,10 +9,9 @@ drawn by itself; the scene is rehearsed with stock attention, to see where every
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
-ours: by default these act once the layout stands. What attention read of portraits is kept
-(`Memories`), so a further scene costs a rehearsal and a controlled run of its own rows. They are
-drawn beside it by methods that show them otherwise (`OnCanvases`), under controls that may change
-them, for Qwen-Image and beyond the budget.
+ours: by default these act once the layout stands, and what attention read of portraits is kept
+(`Memories`): a further scene costs its own rows. They are drawn beside it by methods that show them
+otherwise (`OnCanvases`), under controls that may change them, for Qwen-Image and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
