@@ -87,7 +87,7 @@ class Story:
                one where the other is called; "user" = every place must be given.
     likeness:  of a portrait and a place, for "hungarian".
     seed:      of portraits, which all start from the same noise, as in the released code.
-    negative:  what no picture shall show.
+    negative:  what no picture shall show; "" = nothing is said.
     guidance:  classifier-free guidance scale; None = the pipeline's own.
     call:      arguments of every call of the pipeline, such as steps and size. A callback among
                them looks on: what it changes of a portrait no scene would know.
