@@ -31,6 +31,7 @@ _MODES: dict[Mode, str] = {
 }
 _HOLD = [i / 20 for i in range(21)]
 _WEIGHED, _AROUND, _WEIGHT_OF = "chips_weights", "chips_around", "weight_of_"
+_WORD_SHOWN = "word_shown"
 
 
 def fill_in() -> None:
@@ -40,7 +41,8 @@ def fill_in() -> None:
 
 def draft_so_far() -> Draft:
     """What the forms say."""
-    return Draft(**KEYS.said())
+    said = KEYS.said()
+    return Draft(**said | {"word": _word(said["prompt"])})
 
 
 @st.fragment
@@ -111,11 +113,26 @@ def _change(mode: Mode, prompt: str) -> None:
     _words(mode, prompt, draft_so_far().edited)
 
 
+def _word(prompt: str) -> int:
+    """The number of the word to replace, -1 where there is none.
+
+    A browser answers with the chip's text. An answer that was on its way when the prompt changed
+    means no chip, and the session has None: then it is the word in the place shown last.
+    """
+    numbers = _numbers(prompt)
+    said, shown = st.session_state[KEYS["word"]], st.session_state.get(_WORD_SHOWN)
+    return next((number for number in (said, shown) if number in numbers), [*numbers, -1][0])
+
+
+def _numbers(prompt: str) -> list[int]:
+    return [number for number, word in enumerate(words_of(prompt)) if visible(word)]
+
+
 def _swap(prompt: str) -> None:
-    words = words_of(prompt)
-    numbers = [number for number, word in enumerate(words) if visible(word)]
-    if st.session_state[KEYS["word"]] not in numbers:
-        st.session_state[KEYS["word"]] = numbers[0] if numbers else -1
+    words, numbers, number = words_of(prompt), _numbers(prompt), _word(prompt)
+    st.session_state[_WORD_SHOWN] = number
+    if st.session_state[KEYS["word"]] != number:
+        st.session_state[KEYS["word"]] = number
     if numbers:
         st.pills(
             "Word to replace",

@@ -227,3 +227,25 @@ def test_small_pictures_grow_by_whole_factors_and_large_ones_shrink() -> None:
     peak = np.zeros((4, 4), dtype=np.float32)
     peak[1, 2] = 0.3
     assert heat(peak, (4, 4)).getpixel((2, 1)) == (255, 234, 70)
+
+
+def test_a_chip_that_the_browser_names_no_more_is_the_one_in_its_place() -> None:
+    def form() -> None:
+        import streamlit as st
+
+        from attention_studio.app.edit_form import draft_so_far, fill_in
+
+        fill_in()
+        st.session_state["draft_prompt"] = st.session_state["typed"]
+        st.session_state["draft_word"] = None
+        st.text(draft_so_far().edited)
+
+    at = AppTest.from_function(form)
+    for typed, place, edited in (
+        ("two red bears", 2, "two red dog"),
+        ("a bear", 2, "dog bear"),
+        ("", 2, ""),
+    ):
+        at.session_state["typed"], at.session_state["word_shown"] = typed, place
+        assert not at.run().exception
+        assert at.text[0].value == edited
