@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         StableDiffusionComposePipeline,
         StableDiffusionXLComposePipeline,
     )
+    from .correspondence import correspondences, match_features, recorded_features
     from .flow_editing import flow_edit
     from .grounding import Grounding, ground, ground_many
     from .patches import shared_rows
@@ -28,8 +29,15 @@ if TYPE_CHECKING:
         StableDiffusionPromptToPromptPipeline,
         StableDiffusionXLPromptToPromptPipeline,
     )
-    from .story import Cast, Scene, Story
-    from .story_methods import STORY_METHODS, OnCanvases, dreamstory, isolated_and_repositioned
+    from .story import Story
+    from .story_methods import (
+        STORY_METHODS,
+        OnCanvases,
+        WithFeatures,
+        dreamstory,
+        isolated_and_repositioned,
+    )
+    from .story_parts import Cast, Scene
 
 __all__ = [
     "STORY_METHODS",
@@ -51,6 +59,8 @@ __all__ = [
     "StableDiffusionXLComposePipeline",
     "StableDiffusionXLPromptToPromptPipeline",
     "Story",
+    "WithFeatures",
+    "correspondences",
     "draw_finer",
     "dreamstory",
     "flow_edit",
@@ -59,6 +69,8 @@ __all__ = [
     "isolated_and_repositioned",
     "load",
     "load_clear",
+    "match_features",
+    "recorded_features",
     "shared_rows",
 ]
 
@@ -71,6 +83,7 @@ _HOMES = {
         "StableDiffusionComposePipeline",
         "StableDiffusionXLComposePipeline",
     ),
+    "correspondence": ("correspondences", "match_features", "recorded_features"),
     "flow_editing": ("flow_edit",),
     "grounding": ("Grounding", "ground", "ground_many"),
     "patches": ("shared_rows",),
@@ -84,13 +97,15 @@ _HOMES = {
         "StableDiffusionPromptToPromptPipeline",
         "StableDiffusionXLPromptToPromptPipeline",
     ),
-    "story": ("Cast", "Scene", "Story"),
+    "story": ("Story",),
     "story_methods": (
         "STORY_METHODS",
         "OnCanvases",
+        "WithFeatures",
         "dreamstory",
         "isolated_and_repositioned",
     ),
+    "story_parts": ("Cast", "Scene"),
 }
 
 

@@ -10,8 +10,9 @@ portraits and scene are drawn together from the same noises, under isolation, re
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
 ours: by default these act once the layout stands, and what attention read of portraits is kept
-(`Memories`): a further scene costs its own rows. They are drawn beside it by methods that show them
-otherwise (`OnCanvases`), under controls that may change them, for Qwen-Image and beyond the budget.
+(`Memories`): a further scene costs its own rows. They are drawn beside it by methods that need them
+there (`OnCanvases`, `WithFeatures`), under controls that may change them, for Qwen-Image and beyond
+the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -38,42 +40,13 @@ from .assignment import Likeness, assigned, colour_likeness
 from .calls import guidance_arguments, length_arguments, size_arguments
 from .model_state import drawing_facts
 from .placed_portraits import placed_portraits
+from .portrait_features import injected_features
 from .portrait_memories import Memories, sites_read
 from .segmenters import Segmenter, checked
-from .story_methods import STORY_METHODS, Method, OnCanvases
+from .story_methods import STORY_METHODS, Method, OnCanvases, WithFeatures
+from .story_parts import Cast, Scene
 
-__all__ = ["Cast", "Scene", "Story"]
-
-
-@dataclass(frozen=True)
-class Cast:
-    """One of the story. word: what it is called in scenes, and looked for.
-
-    portrait: the prompt of its portrait; has the word in it unless a segmenter looks for it.
-    seed:     of its portrait; None = the story's.
-    """
-
-    word: str
-    portrait: str
-    seed: int | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """A picture of the story.
-
-    rehearsal: the same scene with stock attention, where places come from; None = all were given.
-    places:    by word; zeros = it was not there.
-    seed:      of the scene's noise, after redrawing.
-    notes, warnings: what the controls did, and what did not go as asked.
-    """
-
-    image: Image.Image
-    rehearsal: Image.Image | None
-    places: Mapping[str, Region]
-    seed: int
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+__all__ = ["Story"]
 
 
 @dataclass(eq=False)
@@ -194,6 +167,9 @@ class Story:
             pictures = [image for image, _ in portraits]
             subjects, *placing = placed_portraits(self.pipe, subjects, pictures)
         every = [*placing, *self.method(subjects), *controls]
+        if isinstance(self.method, WithFeatures):
+            first_run = partial(self._draw, texts, seeds, "latent")
+            every.append(injected_features(self.pipe, every, subjects, first_run))
         recalls, warnings = self._recalls(here, every)
         drawn = 0 if recalls is None else len(recalls)
         with attach(self.pipe, every, recalls=recalls or ()) as run:
@@ -250,7 +226,7 @@ class Story:
 
     def _usual(self, here: Sequence[Cast]) -> Sequence[Control]:
         """The method's controls, where nobody knows yet who will be where."""
-        if isinstance(self.method, OnCanvases):
+        if isinstance(self.method, OnCanvases | WithFeatures):
             return ()  # it reads what is made for each scene
         whole = (0.0, 0.0, 1.0, 1.0)
         return self.method(tuple(Subject(one.word, whole, i) for i, one in enumerate(here)))

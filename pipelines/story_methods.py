@@ -9,6 +9,8 @@ are written that way too.
     style-aligned        Hertz et al. 2023 (arXiv:2312.02133); the first portrait's style
     consistory           Tewel et al. 2024 (arXiv:2402.03286); its shared attention and vanilla
                          queries, without feature injection
+    consistory + features
+                         all of it; UNets only
     storydiffusion       Zhou et al. 2024 (arXiv:2405.01434); memories of all, which nothing keeps
                          apart
     dreamstory           He et al. 2024 (arXiv:2407.12899); all queries read all portraits
@@ -45,7 +47,14 @@ from ..processors.controls import (
 )
 from ..processors.interval import Interval
 
-__all__ = ["STORY_METHODS", "Method", "OnCanvases", "dreamstory", "isolated_and_repositioned"]
+__all__ = [
+    "STORY_METHODS",
+    "Method",
+    "OnCanvases",
+    "WithFeatures",
+    "dreamstory",
+    "isolated_and_repositioned",
+]
 
 Method: TypeAlias = Callable[[tuple[Subject, ...]], Sequence[Control]]
 """From subjects, with the portraits as prompts 0, 1, …, to the controls of the last run."""
@@ -57,6 +66,20 @@ class OnCanvases:
 
     It gets subjects whose seats are those places. Pictures of the portraits that come out of its
     run are of no use.
+    """
+
+    method: Method
+
+    def __call__(self, subjects: tuple[Subject, ...]) -> Sequence[Control]:
+        return self.method(subjects)
+
+
+@dataclass(frozen=True)
+class WithFeatures:
+    """A method with feature injection: the scene is drawn twice, portraits beside it.
+
+    In the second run each subject takes over what attention gave its like in its portrait, of
+    which the first run's features tell (`injected_features`).
     """
 
     method: Method
@@ -118,6 +141,7 @@ STORY_METHODS: Mapping[str, Method] = MappingProxyType(
         "base": lambda subjects: (),
         "style-aligned": lambda subjects: (AlignStyle(prompts=(len(subjects),)),),
         "consistory": _consistory,
+        "consistory + features": WithFeatures(_consistory),
         "storydiffusion": _storydiffusion,
         "dreamstory": dreamstory,
         "isolate": lambda subjects: (IsolateSubjects(subjects),),

@@ -7,6 +7,7 @@ from .box_layout import BoxLayout
 from .excite import Excite
 from .find_places import FindPlaces
 from .follow_source import FollowSource
+from .inject_features import InjectFeatures, Match
 from .isolate_subjects import IsolateSubjects
 from .keep_layout import KeepLayout
 from .local_blend import LocalBlend
@@ -35,10 +36,12 @@ __all__ = [
     "Excite",
     "FindPlaces",
     "FollowSource",
+    "InjectFeatures",
     "IsolateSubjects",
     "KeepLayout",
     "LocalBlend",
     "LocalWindow",
+    "Match",
     "PlacePortraits",
     "ReadSubjectPrompts",
     "RecordMaps",

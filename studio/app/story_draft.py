@@ -20,7 +20,8 @@ METHOD_NAMES = {
     "isolate": "Isolation alone",
     "dreamstory": "DreamStory",
     "storydiffusion": "StoryDiffusion",
-    "consistory": "ConsiStory",
+    "consistory + features": "ConsiStory",
+    "consistory": "ConsiStory without feature injection",
     "style-aligned": "StyleAligned",
     "base": "Nothing",
 }

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ..drawing import Watch
 from ..pipelines.portrait_memories import Memories
-from ..pipelines.story import Cast, Story
+from ..pipelines.story import Story
 from ..pipelines.story_methods import STORY_METHODS
+from ..pipelines.story_parts import Cast
 from ..sheet import Cell, cell_sheet
 from ..story.by_judge import by_judge
 from ..weights_digest import weights_digest

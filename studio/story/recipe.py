@@ -18,6 +18,7 @@ METHODS: tuple[str, ...] = (
     "base",
     "style-aligned",
     "consistory",
+    "consistory + features",
     "storydiffusion",
     "dreamstory",
     "isolate",

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..drawing import Drawing, Watch
 from ..models import Model
-from ..pipelines.story import Cast, Scene, Story
+from ..pipelines.story import Story
 from ..pipelines.story_methods import STORY_METHODS
+from ..pipelines.story_parts import Cast, Scene
 from ..processors.receipt import Receipt, compare
 from ..weights_digest import weights_digest
 from .by_judge import by_judge

@@ -19,11 +19,13 @@ from attention_studio.processors import (
     Control,
     Excite,
     FollowSource,
+    InjectFeatures,
     Interval,
     IsolateSubjects,
     KeepLayout,
     LocalBlend,
     LocalWindow,
+    Match,
     PlacePortraits,
     ReadSubjectPrompts,
     RecordMaps,
@@ -85,11 +87,16 @@ CONTROLS: dict[str, Callable[[Interval], Control]] = {
     "follow_source": lambda during: FollowSource(during=during),
     "share_subjects": lambda during: ShareSubjects(where=(_BOX, _BOX), anchors=(0,), during=during),
     "blend_queries": lambda during: BlendQueries(during=during, prompts=(1,)),
+    "inject_features": lambda during: InjectFeatures(_LIKE, during=during),
     "place_portraits": lambda during: PlacePortraits(
         torch.zeros(1, 4, 8, 8), (1,), torch.linspace(1, 0, 1000), during
     ),
     "share_tokens": lambda during: ShareTokens(sources=(0,), early=1.0, late=1.0, during=during),
 }
+_LIKE = tuple(
+    Match(1, torch.zeros(side, side).long(), torch.arange(side**2).view(side, side))
+    for side in (4, 8)  # of the largest grids
+)
 _TWO, _BOX = ("tiger", "grass"), (0.0, 0.0, 0.5, 1.0)
 _SUBJECTS = (Subject("tiger", _BOX, 0), Subject("grass", (0.5, 0.0, 1.0, 1.0), 0))
 _FOR_ALL_PROMPTS = {"local_window", "region_prompts"}  # which therefore change the source too
