@@ -7,8 +7,8 @@ picture i are all of its own and, of every other anchor, those where the subject
 
 in the decoder, each half of guidance by itself; a shared key is dropped with probability `dropout`
 in each step. Differs: masks are Otsu's of the means over all steps so far, and draws have a
-generator of their own (the released code sets torch's to 0). The paper's blending of vanilla
-queries and its feature injection are not here.
+generator of their own (the released code sets torch's to 0). The paper's vanilla queries are
+`BlendQueries`, its feature injection is `InjectFeatures`.
 """
 
 from __future__ import annotations
