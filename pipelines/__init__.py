@@ -9,6 +9,7 @@ from .load import load
 if TYPE_CHECKING:
     from .clear_weights import load_clear
     from .coarse_to_fine import Finer, draw_finer
+    from .completion import completed
     from .composition import (
         ComposeMixin,
         ComposeOutput,
@@ -60,6 +61,7 @@ __all__ = [
     "StableDiffusionXLPromptToPromptPipeline",
     "Story",
     "WithFeatures",
+    "completed",
     "correspondences",
     "draw_finer",
     "dreamstory",
@@ -77,6 +79,7 @@ __all__ = [
 _HOMES = {
     "clear_weights": ("load_clear",),
     "coarse_to_fine": ("Finer", "draw_finer"),
+    "completion": ("completed",),
     "composition": (
         "ComposeMixin",
         "ComposeOutput",

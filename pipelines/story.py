@@ -9,10 +9,10 @@ drawn by itself; the scene is rehearsed with stock attention, to see where every
 portraits and scene are drawn together from the same noises, under isolation, reposition and mutual
 cross-attention. Portraits read nothing from the scene, so they come out as before.
 
-ours: by default these act once the layout stands, and what attention read of portraits is kept
-(`Memories`): a further scene costs its own rows. They are drawn beside it by methods that need them
-there (`OnCanvases`, `WithFeatures`), under controls that may change them, for Qwen-Image and beyond
-the budget.
+ours: by default a scene says whom it only names as the portrait does (`completed`), and controls
+act once the layout stands. What attention read of portraits is kept (`Memories`): a further scene
+costs its own rows. They are drawn beside it by methods that need them there (`OnCanvases`,
+`WithFeatures`), under controls that may change them, for Qwen-Image and beyond the budget.
 
 Where somebody is: as the caller says, else as the segmenter sees, else where the word was looked at
 (`FindPlaces`). ours: that order, all of `assign`, and that rehearsals are redrawn a few times only.
@@ -38,6 +38,7 @@ from ..processors.prompts import says
 from ..processors.run import Cancelled
 from .assignment import Likeness, assigned, colour_likeness
 from .calls import guidance_arguments, length_arguments, size_arguments
+from .completion import completed
 from .model_state import drawing_facts
 from .placed_portraits import placed_portraits
 from .portrait_features import injected_features
@@ -62,6 +63,7 @@ class Story:
     seed:      of portraits, which all start from the same noise, as in the released code.
     negative:  what no picture shall show; "" = nothing is said.
     guidance:  classifier-free guidance scale; None = the pipeline's own.
+    complete:  whether scenes say those whom they only name as their portraits do (`completed`).
     call:      arguments of every call of the pipeline, such as steps and size. A callback among
                them looks on: what it changes of a portrait no scene would know.
     memories:  of what scenes read of portraits; stories that draw alike may share them.
@@ -70,12 +72,13 @@ class Story:
     pipe: Any
     cast: tuple[Cast, ...]
     segmenter: Segmenter | None = None
-    method: Method = STORY_METHODS["ir-diffusion late"]
+    method: Method = STORY_METHODS["reposition late"]
     assign: Literal["word", "hungarian", "user"] = "word"
     likeness: Likeness = colour_likeness
     seed: int = 0
     negative: str = ""
     guidance: float | None = None
+    complete: bool = True
     call: Mapping[str, Any] = field(default_factory=dict)
     memories: Memories = field(default_factory=Memories)
     _portraits: dict[Cast, tuple[Image.Image, Region]] = field(default_factory=dict, init=False)
@@ -144,6 +147,9 @@ class Story:
         if self.assign == "user" and missing:
             raise ValueError(f"places: came none for {missing[0]!r}; expected one for everybody")
         portraits = [self._portrait(one) for one in here]
+        asked = prompt
+        if self.complete:
+            prompt = completed(prompt, {one.word: one.portrait for one in here})
         rehearsal: Image.Image | None = None
         found: dict[str, Tensor] = {}
         attempt = 0
@@ -179,7 +185,9 @@ class Story:
             for word, mask in found.items()
             if not bool(mask.any())
         )
-        return Scene(images[-1], rehearsal, stands, seed + attempt, run.notes, lost + warnings)
+        notes = () if prompt == asked else (f"the scene was drawn as {prompt!r}",)
+        drawn_of = prompt, rehearsal, stands, seed + attempt
+        return Scene(images[-1], *drawn_of, notes + run.notes, lost + warnings)
 
     def remember(self, words: Collection[str] | None = None) -> None:
         """Draws portraits, None = all, of which scenes have nothing to read yet, as they would."""

@@ -21,6 +21,7 @@ are written that way too.
     ir-diffusion         He et al. 2024 (arXiv:2411.19261); these and mutual cross-attention
     ir-diffusion latents the same with reposition at the level of latents, ours; UNets only
     ir-diffusion late    the same as ir-diffusion in the last two fifths of the steps, ours
+    reposition late      its reposition alone in these steps, ours
 
 A portrait's prompt and tokens speak of a picture with one thing: read from the first step on, while
 the layout is decided, they draw it anew within each place, and small things vanish. The last one
@@ -153,5 +154,6 @@ STORY_METHODS: Mapping[str, Method] = MappingProxyType(
         "ir-diffusion": isolated_and_repositioned,
         "ir-diffusion latents": OnCanvases(_placed_and_read),
         "ir-diffusion late": _late,
+        "reposition late": lambda subjects: (RepositionSubjects(subjects, during=_LATE),),
     }
 )

@@ -29,6 +29,7 @@ class Cast:
 class Scene:
     """A picture of the story.
 
+    prompt:    as it was drawn, with words of portraits where it was completed.
     rehearsal: the same scene with stock attention, where places come from; None = all were given.
     places:    by word; zeros = it was not there.
     seed:      of the scene's noise, after redrawing.
@@ -36,6 +37,7 @@ class Scene:
     """
 
     image: Image.Image
+    prompt: str
     rehearsal: Image.Image | None
     places: Mapping[str, Region]
     seed: int

@@ -12,6 +12,7 @@ __all__ = ["METHOD_NAMES", "MOST_SUBJECTS", "StoryDraft"]
 MOST_SUBJECTS = 3  # rows of the form
 
 METHOD_NAMES = {
+    "reposition late": "Reposition after the layout",
     "ir-diffusion late": "IR-Diffusion after the layout",
     "ir-diffusion": "IR-Diffusion",
     "ir-diffusion latents": "IR-Diffusion, reposition of latents",
@@ -32,13 +33,16 @@ METHOD_NAMES = {
 class StoryDraft:
     """words, portraits: of each row of the form; a row without both is empty.
 
-    scenes: one a line.    alike: whether looks say who stands where, instead of words.
+    scenes:   one a line.
+    complete: whether those who are only named are said as in their portraits.
+    alike:    whether looks say who stands where, instead of words.
     """
 
     words: tuple[str, ...] = ("cat", "dog", "")
     portraits: tuple[str, ...] = ("a red cat on grass", "a blue dog on grass", "")
     scenes: str = "a cat and a dog on the beach"
-    method: str = "ir-diffusion late"
+    method: str = "reposition late"
+    complete: bool = True
     alike: bool = False
     model: str = "emoji-sd"
     negative: str = ""
@@ -75,6 +79,7 @@ class StoryDraft:
             steps=self.steps,
             guidance=self.guidance,
             method=self.method,
+            complete=self.complete,
             assign="hungarian" if self.alike else "word",
         )
 
@@ -87,6 +92,7 @@ class StoryDraft:
             portraits=(*(one.portrait for one in story.subjects), *empty),
             scenes="\n".join(scene.prompt for scene in story.scenes),
             method=story.method,
+            complete=story.complete,
             alike=story.assign == "hungarian",
             model=story.model,
             negative=story.negative,

@@ -81,6 +81,12 @@ def _asking(desk: Desk) -> None:
     )
     with st.expander("Seed, steps, model and more"):
         st.toggle(
+            "Scenes say subjects as their portraits do",
+            key=_KEYS["complete"],
+            help="Where a scene says “a cat” and the portrait “a red cat”, a red cat is drawn.",
+            **KEPT,
+        )
+        st.toggle(
             "Looks say who stands where",
             key=_KEYS["alike"],
             help="Else words do. A rehearsal may have drawn one where the other is called.",

@@ -171,7 +171,7 @@ def evaluate(
         evaluate_regions,
         evaluate_story,
     )
-    from ..pipelines.story_methods import STORY_METHODS
+    from ..evaluate.story_ways import STORY_WAYS
 
     about = describe(model)
     if not about.nouns:
@@ -226,7 +226,7 @@ def evaluate(
                 pipe,
                 size=(side, side),
                 prompts=count,
-                methods=method or tuple(STORY_METHODS),
+                methods=method or tuple(STORY_WAYS),
                 masks=masks.value,
                 tuning=tuning,
                 begin=begin,

@@ -61,7 +61,15 @@ def story(
     ] = None,
     method: Annotated[
         str, typer.Option(help=f"What keeps subjects the same: {', '.join(METHODS)}.")
-    ] = "ir-diffusion late",
+    ] = "reposition late",
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete/--as-said",
+            help="Whether scenes say those whom they only name as their portraits do: a red cat, "
+            "not a cat.",
+        ),
+    ] = True,
     assign: Annotated[
         str,
         typer.Option(
@@ -106,6 +114,7 @@ def story(
         "steps": steps,
         "guidance": guidance,
         "method": method,
+        "complete": complete,
         "assign": assign,
         "masks": masks,
         "retries": retries,

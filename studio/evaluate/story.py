@@ -2,10 +2,10 @@
 
 Of each story the portraits are drawn with stock attention, anew until the judge sees one thing in
 each, the right one in its colour; then the scene with stock attention: the base, in which places
-are found. Every method then draws the scene beside the portraits, from the same noises and with the
-same places; whoever has no place in the base is left alone. Methods share what is remembered of a
-story's portraits, so the seconds of most are those of a further scene. The judge compares all
-scenes with the portraits.
+are found, and where ways ask for it (`story_ways`) the same with words of the portraits. Every
+method then draws the scene beside the portraits, from the same noises and with the same places;
+whoever has no place is left alone. Methods share what is remembered of a story's portraits, so the
+seconds of most are those of a further scene. The judge compares all scenes with the portraits.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..drawing import Watch
+from ..pipelines.completion import completed
 from ..pipelines.portrait_memories import Memories
 from ..pipelines.story import Story
-from ..pipelines.story_methods import STORY_METHODS
 from ..pipelines.story_parts import Cast
 from ..sheet import Cell, cell_sheet
 from ..story.by_judge import by_judge
@@ -36,6 +36,7 @@ from .report_files import save_report
 from .story_prompts import GROUPS, STORY_SEEDS, STORY_TUNING_SEEDS, Told, draw_stories
 from .story_report import Masks, StoryOutcome, StoryReport
 from .story_score import Portrait, portrait_in, seen_in
+from .story_ways import STORY_WAYS
 
 __all__ = ["evaluate_story"]
 
@@ -49,7 +50,7 @@ def evaluate_story(
     nouns: Sequence[str],
     size: tuple[int, int],
     prompts: int = 200,
-    methods: Sequence[str] = tuple(STORY_METHODS),
+    methods: Sequence[str] = tuple(STORY_WAYS),
     masks: Masks = "judge",
     steps: int = 30,
     guidance: float = 5.0,
@@ -72,14 +73,15 @@ def evaluate_story(
     progress: called with the denoising steps done and those in all, portraits not counted.
     begin:    the part of the stories where drawing begins, so that processes can share a folder.
     """
-    unknown = set(methods) - set(STORY_METHODS)
+    unknown = set(methods) - set(STORY_WAYS)
     if unknown:
-        known = ", ".join(STORY_METHODS)
+        known = ", ".join(STORY_WAYS)
         raise ValueError(f"methods: came {min(unknown)!r}; expected some of {known}")
     if masks not in ("judge", "words"):
         raise ValueError(f"masks: came {masks!r}; expected 'judge' or 'words'")
     asked = draw_stories((STORY_TUNING_SEEDS if tuning else STORY_SEEDS) + seed, nouns, prompts)
-    names = tuple(name for name in STORY_METHODS if name in {"base", *methods})
+    completing = ["words"] if any(STORY_WAYS[name].complete for name in methods) else []
+    names = tuple(name for name in STORY_WAYS if name in {"base", *completing, *methods})
     height, width = size
     how = {"num_inference_steps": steps, "height": height, "width": width}
     facts = {
@@ -161,25 +163,32 @@ class _Stage:
         return tuple(found)
 
     def draw(self, i: int, told: Told, names: Sequence[str]) -> None:
-        """The scene by all methods, the base first, which says where everybody is."""
+        """The scene by all methods, stock attention first, which says where everybody is."""
         found, memories = self.portraits(i, told), Memories()
         if found is None:
             self.watch.done += self.watch.steps * len(names)
             return
         seeds = [one.seed for one in found]
-        stock = self._story(told, "base", self.watch, seeds, memories)
-        _, places = self._looked(
-            stock, _file(i, "base"), told.scene, told.scene_seed, told.nouns, self.watch
-        )
+        stock, texts = self._story(told, "base", self.watch, seeds, memories), {"base": told.scene}
+        if "words" in names:
+            portraits = dict(zip(told.nouns, told.portraits, strict=True))
+            texts["words"] = completed(told.scene, portraits)
+        places = {
+            name: self._looked(
+                stock, _file(i, name), text, told.scene_seed, told.nouns, self.watch
+            )[1]
+            for name, text in texts.items()
+        }
         for name in names:
+            seen = places["words" if STORY_WAYS[name].complete else "base"]
 
-            def make(name: str = name) -> list[Image.Image]:
+            def make(name: str = name, seen: Mapping[str, Tensor] = seen) -> list[Image.Image]:
                 story = self._story(told, name, self.watch, seeds, memories)
                 for noun, one in zip(told.nouns, found, strict=True):
                     story.keep(noun, one.portrait.image, one.seat)
-                return [story.scene(told.scene, seed=told.scene_seed, places=places).image]
+                return [story.scene(told.scene, seed=told.scene_seed, places=seen).image]
 
-            if name != "base":
+            if name not in places:
                 if not self.kept.there(_file(i, name)):
                     self._story(told, name, self._unseen(), seeds, memories).remember()
                 self.kept.draw([_file(i, name)], make, self.watch)
@@ -220,13 +229,14 @@ class _Stage:
     def _story(
         self, told: Told, method: str, watch: Watch, seeds: Sequence[int], memories: Memories
     ) -> Story:
-        cast = zip(told.nouns, told.portraits, seeds, strict=True)
+        cast, way = zip(told.nouns, told.portraits, seeds, strict=True), STORY_WAYS[method]
         return Story(
             self.pipe,
             tuple(Cast(noun, prompt, seed) for noun, prompt, seed in cast),
             by_judge(self.look) if self.masks == "judge" else None,
-            STORY_METHODS[method],
+            way.method,
             guidance=self.guidance,
+            complete=way.complete,
             call={**self.call, "callback_on_step_end": watch},
             memories=memories,
         )

@@ -62,6 +62,7 @@ def _saved(story: DrawnStory, number: int, folder: Path) -> dict[str, Any]:
         write_png(drawn.scene.rehearsal, rehearsal)
     return {
         "prompt": story.recipe.scenes[number].prompt,
+        "said": drawn.scene.prompt,
         "image": str(image),
         "rehearsal": None if drawn.scene.rehearsal is None else str(rehearsal),
         "cast": list(drawn.cast),
@@ -89,10 +90,11 @@ def _sheet(story: DrawnStory) -> Image.Image:
             for one in recipe.subjects
         ]
     ]
-    for spec, drawn in zip(recipe.scenes, story.scenes, strict=True):
+    for drawn in story.scenes:
+        said = drawn.scene.prompt
         notes = [] if drawn.verdict is None else [drawn.verdict]
-        row: list[Cell | None] = [Cell(drawn.scene.image, spec.prompt, [recipe.method, *notes])]
+        row: list[Cell | None] = [Cell(drawn.scene.image, said, [recipe.method, *notes])]
         if drawn.scene.rehearsal is not None:
-            row.append(Cell(drawn.scene.rehearsal, spec.prompt, ["rehearsal"]))
+            row.append(Cell(drawn.scene.rehearsal, said, ["rehearsal"]))
         rows.append(row)
     return cell_sheet(rows)

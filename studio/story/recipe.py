@@ -27,6 +27,7 @@ METHODS: tuple[str, ...] = (
     "ir-diffusion",
     "ir-diffusion latents",
     "ir-diffusion late",
+    "reposition late",
 )
 """The names of `pipelines.story_methods`, which could not be read without torch."""
 
@@ -88,6 +89,7 @@ class StoryRecipe(Spec):
     """A cast, scenes, and how they are drawn: frozen, and a field it does not know is an error.
 
     method:  see `pipelines.story_methods`; the default is what `evaluate story` says most for.
+    complete: whether scenes say those whom they only name as their portraits do.
     assign:  who stands where in a rehearsal: its "word" says it, or "hungarian": those most alike.
     masks:   who sees where subjects are: the "judge" of emoji world, maps of "words", or "auto",
              the judge where it knows the model's world and every word.
@@ -105,7 +107,8 @@ class StoryRecipe(Spec):
     steps: Annotated[int, Field(ge=1, le=1000)] = 30
     guidance: Annotated[float, Field(ge=0, le=100)] = 5.0
     size: tuple[Side, Side] | None = None
-    method: str = "ir-diffusion late"
+    method: str = "reposition late"
+    complete: bool = True
     assign: Literal["word", "hungarian"] = "word"
     masks: Literal["auto", "judge", "words"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 3

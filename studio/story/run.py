@@ -111,6 +111,7 @@ def draw_story(
         seed=recipe.seed,
         negative=recipe.negative,
         guidance=recipe.guidance,
+        complete=recipe.complete,
         call={**call, "callback_on_step_end": watch},
     )
     start = perf_counter()
@@ -141,7 +142,7 @@ def _scene(story: Story, recipe: StoryRecipe, number: int, about: Model) -> Draw
     receipt = None
     if scene.rehearsal is not None:
         receipt = compare(*Drawing.pixels([scene.rehearsal, scene.image]))
-    verdict = _verdict(scene.image, spec.prompt) if about.nouns else None
+    verdict = _verdict(scene.image, scene.prompt) if about.nouns else None
     spent = perf_counter() - start
     return DrawnScene(scene, recipe.cast_of(number), receipt, verdict, round(spent, 3))
 

@@ -25,6 +25,7 @@ from attention_studio.evaluate.story_prompts import (
     draw_stories,
 )
 from attention_studio.evaluate.story_score import Portrait, likeness, portrait_in, seen_in
+from attention_studio.evaluate.story_ways import STORY_WAYS
 from attention_studio.pipelines import STORY_METHODS
 
 SIZE = (64, 64)
@@ -236,4 +237,33 @@ def test_what_it_does_not_know_is_refused(emoji_pipe: StableDiffusionPipeline) -
         evaluate_story(emoji_pipe, nouns=CORE_NOUNS, size=SIZE, methods=("magic",))
     with pytest.raises(ValueError, match="masks: came 'eyes'; expected 'judge' or 'words'"):
         evaluate_story(emoji_pipe, nouns=CORE_NOUNS, size=SIZE, masks="eyes")  # type: ignore[arg-type]
-    assert set(METHODS) <= set(STORY_METHODS)
+    assert set(METHODS) <= set(STORY_METHODS) < set(STORY_WAYS)
+
+
+def test_words_of_portraits_are_drawn_by_stock_attention_and_found_in_anew(
+    emoji_pipe: StableDiffusionPipeline, tmp_path: Path
+) -> None:
+    way, told = "words + reposition late", draw_stories(STORY_SEEDS, CORE_NOUNS, 2)[1]
+    assert told.group == "two, named"
+    things = list(zip(told.nouns, told.colours, strict=True))
+    shots: list[list[tuple[str, str | None]]] = [*([thing] for thing in things), [], things, things]
+    both = draw_stories(STORY_SEEDS, CORE_NOUNS, 1)[0]
+    first = list(zip(both.nouns, both.colours, strict=True))
+    script = [*([thing] for thing in first), first, first, first, *shots]
+    report = evaluate_story(
+        emoji_pipe, nouns=CORE_NOUNS, size=SIZE, prompts=2, methods=(way,), steps=2,
+        folder=tmp_path, judge=Scripted([scene(one) for one in script]),
+    )  # fmt: skip
+    assert report.methods == ("base", "words", way)
+    seen = report.outcomes[1].seen
+    assert [seen[name].found for name in report.methods] == [0, 2, 2]
+    pictures = [
+        Image.open(tmp_path / "pictures" / f"0002-{name}.png").tobytes()
+        for name in ("base", "words")
+    ]
+    assert pictures[0] != pictures[1]
+    pictures = [
+        Image.open(tmp_path / "pictures" / f"0001-{name}.png").tobytes()
+        for name in ("base", "words")
+    ]
+    assert pictures[0] == pictures[1]  # its scene says all
