@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -31,8 +31,8 @@ METHODS: tuple[str, ...] = (
 )
 """The names of `pipelines.story_methods`, which could not be read without torch."""
 
-STORY_VERSION = 1
-"""Raised when the same story would no longer make the same pictures."""
+STORY_VERSION = 2
+"""Raised when the same story would no longer make the same pictures. In 1 scenes were as said."""
 
 Text: TypeAlias = Annotated[str, StringConstraints(max_length=20_000)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**62)]
@@ -89,7 +89,8 @@ class StoryRecipe(Spec):
     """A cast, scenes, and how they are drawn: frozen, and a field it does not know is an error.
 
     method:  see `pipelines.story_methods`; the default is what `evaluate story` says most for.
-    complete: whether scenes say those whom they only name as their portraits do.
+    complete: whether scenes say those whom they only name as their portraits do; a recipe of
+             version 1, which does not know it, does not.
     assign:  who stands where in a rehearsal: its "word" says it, or "hungarian": those most alike.
     masks:   who sees where subjects are: the "judge" of emoji world, maps of "words", or "auto",
              the judge where it knows the model's world and every word.
@@ -112,6 +113,13 @@ class StoryRecipe(Spec):
     assign: Literal["word", "hungarian"] = "word"
     masks: Literal["auto", "judge", "words"] = "auto"
     retries: Annotated[int, Field(ge=0, le=20)] = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("story_version") == 1:
+            return {"complete": False, **given}
+        return given
 
     @field_validator("method")
     @classmethod

@@ -76,7 +76,7 @@ def test_portraits_are_drawn_once(
     folder = tmp_path / "out" / f"story-{StoryRecipe.model_validate(said['recipe']).digest}"
     assert said["images"] == [str(folder / "scene-01.png")]
     assert said["reused"] == [] and said["masks"] == "words" and said["judge"] is None
-    assert said["receipt"]["notes"][0].startswith("isolate_subjects kept apart")
+    assert said["receipt"]["notes"][0].startswith("reposition_subjects gave a portrait to")
     assert said["receipt"]["changed_inside"] >= 0 and said["receipt"]["changed_outside"] is None
     assert json.loads((folder / "story.json").read_text("utf-8")) == said
     with Image.open(folder / "scene-01.png") as image:
@@ -144,6 +144,7 @@ def test_a_story_is_read_back() -> None:
     place = {"prompt": "a cat", "places": {"cat": (0.5, 0, 0.2, 1)}}
     with pytest.raises(ValueError, match="expected left < right"):
         StoryRecipe.model_validate({**TOLD, "scenes": [place]})
+    assert told.complete and not StoryRecipe.model_validate({**TOLD, "story_version": 1}).complete
     stranger = {"prompt": "a cat", "places": {"goat": (0, 0, 1, 1)}}
     with pytest.raises(ValueError, match="number 1 has a place for 'goat'; expected one of cat"):
         StoryRecipe.model_validate({**TOLD, "scenes": [stranger]})
