@@ -87,7 +87,7 @@ def test_a_story_is_told_and_shown_again(told: Callable[..., AppTest], out: Path
     facts = json.loads(at.code[0].value)
     assert [scene["cast"] for scene in facts["scenes"]] == [["cat", "lion"], ["lion"]]
     assert all((out / name).is_file() for name in facts["files"].values())
-    assert any(text.value.startswith("isolate_subjects kept apart") for text in at.text)
+    assert any(text.value.startswith("reposition_subjects gave a portrait to") for text in at.text)
     assert any("Places by word maps" in caption.value for caption in at.caption)
     job = Journal(out).find(at.session_state["story_job"])
     assert job is not None
