@@ -97,31 +97,33 @@ class InjectFeatures(Control):
         return None
 
     def finish(self, call: Call, out: Tensor) -> Tensor:
-        grid, image, rows = call.queries.grid, call.queries.image, call.batch.rows
-        if image is None:
-            return out
         found = out
         for match in self.matches:
-            if match.source.shape != grid:
+            if match.source.shape != call.queries.grid:
                 continue
-            source, token = match.source.flatten(), match.token.flatten()
             for i in call.batch.select(self.rows):
-                if (rows[i].prompt, rows[i].image) != (match.prompt, match.image):
-                    continue
-                for prompt in source[source >= 0].unique().tolist():
-                    j = call.batch.beside(i, prompt)
-                    if j < call.batch.idle:
-                        raise ValueError(
-                            f"recalls: inject_features needs what attention gives prompt {prompt}, "
-                            "which is recalled; expected it drawn beside"
-                        )
-                    here = (source == prompt).nonzero()[:, 0]
-                    like = out[j, :, image][:, token[here].to(out.device)]
-                    here = here.to(out.device)
+                row = call.batch.rows[i]
+                if (row.prompt, row.image) == (match.prompt, match.image):
                     found = out.clone() if found is out else found
-                    mine = out[i, :, image][:, here]
-                    found[i, :, image][:, here] = torch.lerp(mine, like, self.weight)
+                    self._take_over(call, out, found, i, match)
         return found
+
+    def _take_over(self, call: Call, out: Tensor, found: Tensor, i: int, match: Match) -> None:
+        """Writes row i of `found`; sources are as they left attention, in `out`."""
+        source, token = match.source.flatten(), match.token.flatten()
+        for prompt in source[source >= 0].unique().tolist():
+            j = call.batch.beside(i, prompt)
+            if j < call.batch.idle:
+                raise ValueError(
+                    f"recalls: inject_features needs what attention gives prompt {prompt}, which "
+                    "is recalled; expected it drawn beside"
+                )
+            here = (source == prompt).nonzero()[:, 0]
+            there = token[here].to(out.device)
+            here = here.to(out.device)
+            mine, like = (out[n, :, call.queries.image] for n in (i, j))
+            taken = torch.lerp(mine[:, here], like[:, there], self.weight)
+            found[i, :, call.queries.image][:, here] = taken
 
     def notes(self) -> tuple[str, ...]:
         """For the receipt."""

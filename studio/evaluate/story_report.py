@@ -66,7 +66,7 @@ class StoryReport:
             f"{self.model}: {len(self.outcomes)} stories "
             f"{where_drawn(self.steps, self.guidance, self.seed, tuning=self.tuning)}; places by "
             f"{'the judge' if self.masks == 'judge' else 'word maps'}, in portraits and in the "
-            f"base; {self.skipped} left out, whose portraits could not be drawn.",
+            f"scene without control; {self.skipped} left out, whose portraits could not be drawn.",
             "Number: as many things as subjects; fused: of these, one drawn twice for another, one "
             "inside another, or in another's colour; found: subjects that are there; colour, "
             "likeness: theirs to their portraits. Change: relative to base. 95 % intervals by "
