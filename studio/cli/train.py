@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from .progress import progress_bar
 
 if TYPE_CHECKING:
     from ..distill import Distillation
+    from ..distill.teacher import Images
 
 __all__ = ["Phase", "Trainee", "train"]
 
@@ -49,7 +49,11 @@ _ONLY = {
     **dict.fromkeys(("decay", "batch", "rate"), (*_IMAGE, Trainee.clear)),
     "repainter": (Trainee.judge,),
     **dict.fromkeys(
-        ("radius", "pooled", "steps", "pictures", "rank", "prompts", "only_flow"), (Trainee.clear,)
+        (
+            *("radius", "pooled", "steps", "pictures", "rank", "prompts", "scenes"),
+            *("only_flow", "velocity_loss", "attention_loss", "every"),
+        ),
+        (Trainee.clear,),
     ),
 }
 """Options that not every model has, and those which do."""
@@ -132,6 +136,30 @@ def train(
         bool,
         typer.Option("--only-flow", help="Clear: flow matching alone, no losses of the teacher's."),
     ] = False,
+    velocity_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Clear: weight of the distance to the teacher's velocity. Default: 0.5."
+        ),
+    ] = None,
+    attention_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, help="Clear: weight of the distance to its attentions. Default: 0.5."
+        ),
+    ] = None,
+    every: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Clear: blocks whose number it divides are held to its attention."
+        ),
+    ] = 4,
+    scenes: Annotated[
+        bool,
+        typer.Option(
+            "--scenes", help="Clear: learn from rendered scenes, not from pictures drawn first."
+        ),
+    ] = False,
     prompts: Annotated[
         Path | None,
         typer.Option(
@@ -151,12 +179,19 @@ def train(
     known = sets.get(nouns) or tuple(noun.strip() for noun in nouns.split(","))
     if name is Trainee.clear:
         from ..distill import Distillation
-        from ..emoji.train.clear import captions
+        from ..emoji.train.clear import plans
+        from ..emoji.train.clear import scenes as rendered
 
         if start is None:
             raise typer.BadParameter("clear needs --start, the folder of a trained FLUX pipeline")
+        if scenes and prompts is not None:
+            raise typer.BadParameter("--scenes has captions of its own; leave --prompts out")
+        if only_flow and (velocity_loss or attention_loss):
+            raise typer.BadParameter("--only-flow has no --velocity-loss and no --attention-loss")
         count = 2 if smoke else pictures
-        texts = captions(count, seed, known) if prompts is None else _lines(prompts)[:count]
+        made_up = plans(count, seed, known) if prompts is None else ()
+        texts = tuple(plan.caption for plan in made_up) if prompts is None else _lines(prompts)
+        texts = texts[:count]
         made = Distillation(
             radius=radius,
             pooled=pooled,
@@ -166,10 +201,13 @@ def train(
             decay=0.5 if decay is None else decay,
             rank=rank,
             seed=seed,
+            teacher=0.0 if only_flow else 0.5 if velocity_loss is None else velocity_loss,
+            attention=0.0 if only_flow else 0.5 if attention_loss is None else attention_loss,
+            every=every,
         )
-        if only_flow:
-            made = replace(made, teacher=0.0, attention=0.0)
-        print(_clear(start, out, texts, made, choose_device(device), threads, resume=resume))
+        images = rendered(made_up) if scenes else None
+        where = choose_device(device)
+        print(_clear(start, out, texts, made, images, where, threads, resume=resume))
         return
     from ..emoji.train import run
 
@@ -214,6 +252,7 @@ def _clear(
     out: Path,
     prompts: tuple[str, ...],
     settings: Distillation,
+    images: Images | None,
     device: str,
     threads: int | None,
     *,
@@ -227,6 +266,7 @@ def _clear(
     with progress_bar("clear", quiet=False) as report:
         return train_clear(
             *(start, out, prompts, settings),
+            images=images,
             device=device,
             threads=threads,
             resume=resume,

@@ -1,4 +1,4 @@
-"""The teacher's own pictures, which it is to be copied on: latents and embeddings on disk.
+"""The pictures that a teacher is copied on, its own or given ones: latents, embeddings on disk.
 
 CLEAR, Liu, Tan and Wang 2024 (arXiv:2412.16112): the model's own pictures teach better than real
 ones. One safetensors file a picture; those that are there are not drawn again.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
@@ -21,7 +21,13 @@ from torch import Tensor
 from ..whole_files import whole
 from .settings import Distillation
 
-__all__ = ["Batch", "Pictures", "draw_pictures"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Batch", "Images", "Pictures", "draw_pictures"]
+
+Images = Callable[[int, tuple[int, int]], "Image"]
+"""The image of a number, (height, width) pixels large; always the same one."""
 
 _EMPTY = "empty.safetensors"
 
@@ -81,6 +87,7 @@ def draw_pictures(
     settings: Distillation,
     folder: Path,
     *,
+    images: Images | None = None,
     place: tuple[int, int] = (0, 1),
     anew: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -89,6 +96,7 @@ def draw_pictures(
 
     Pictures that are drawn together have the noise that each would have alone.
 
+    images: those of the prompts, by number and (height, width); None = the teacher draws them.
     place: (process, processes); each draws its own share.
     anew:  also what is there.
     ValueError where the folder holds pictures that were made otherwise, and for a size that tokens
@@ -103,10 +111,10 @@ def draw_pictures(
         )
     size = (height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)
     folder.mkdir(parents=True, exist_ok=True)
+    drawn_with = {"steps": settings.drawn_in, "guidance": settings.guidance}
     stamp = {
         "size": [height, width],
-        "steps": settings.drawn_in,
-        "guidance": settings.guidance,
+        **(drawn_with if images is None else {"images": "given"}),
         "max_sequence_length": settings.max_sequence_length,
     }
     mine = range(place[0], len(prompts), place[1])
@@ -117,7 +125,12 @@ def draw_pictures(
     done = len(mine) - len(lacking)
     for first in range(0, len(lacking), settings.drawn_batch):
         part = lacking[first : first + settings.drawn_batch]
-        drawn = _draw(pipe, [prompts[i] for i in part], settings, (height, width), part)
+        texts = [prompts[i] for i in part]
+        if images is None:
+            drawn = _draw(pipe, texts, settings, (height, width), part)
+        else:
+            given = [images(i, (height, width)) for i in part]
+            drawn = _encoded(pipe, texts, settings, given)
         for i, tensors in zip(part, drawn, strict=True):
             _save(folder / _name(i), tensors, told[i])
         done += len(part)
@@ -147,6 +160,19 @@ def _draw(
         output_type="latent",
         **settings.call(pipe, len(prompts)),
     ).images
+    return [{"latents": one, **texts} for one, texts in zip(latents, told, strict=True)]
+
+
+def _encoded(
+    pipe: Any, prompts: list[str], settings: Distillation, images: Sequence[Image]
+) -> list[dict[str, Tensor]]:
+    vae = pipe.vae
+    pixels = pipe.image_processor.preprocess(list(images)).to(vae.device, vae.dtype)
+    with torch.no_grad():
+        found = vae.encode(pixels).latent_dist.mode()
+    clean = (found - vae.config.shift_factor) * vae.config.scaling_factor
+    latents = pipe._pack_latents(clean, *clean.shape)
+    told = _told(pipe, prompts, settings)
     return [{"latents": one, **texts} for one, texts in zip(latents, told, strict=True)]
 
 

@@ -24,7 +24,7 @@ from .losses import Losses
 from .low_rank import merge_low_rank
 from .settings import Distillation
 from .student import Student, chosen_blocks, predicted, seen
-from .teacher import Pictures, draw_pictures
+from .teacher import Images, Pictures, draw_pictures
 
 __all__ = ["Distilled", "distill"]
 
@@ -45,6 +45,7 @@ def distill(
     settings: Distillation,
     folder: Path,
     *,
+    images: Images | None = None,
     shown: Sequence[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
     mixed_precision: str | None = None,
@@ -57,6 +58,8 @@ def distill(
              own to its device.
     folder:  `pictures/`, `checkpoint.safetensors`, `losses.csv`, `samples/` and, at the end,
              `clear.safetensors` for `pipelines.load_clear`. What is there is gone on with.
+    images:  ours: what to learn from instead of the teacher's own pictures of the prompts, which
+             cost as much as training where it needs many steps; by number and (height, width).
     shown:   prompts that are drawn with windows every `show_every` steps.
     progress: told "pictures" or "steps", how many are done and how many there are.
     mixed_precision, cpu: of accelerate: "no", "bf16" or "fp16", None = as it was launched; CPU
@@ -84,6 +87,7 @@ def distill(
     place = accelerator.process_index, accelerator.num_processes
     pictures = draw_pictures(
         *(pipe, prompts, settings, folder / "pictures"),
+        images=images,
         place=place,
         anew=not resume,
         progress=lambda done, count: tell("pictures", done, count),

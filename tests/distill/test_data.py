@@ -55,6 +55,20 @@ def test_batches_are_the_same_from_memory_and_from_files(
     assert any(torch.equal(first[0], other) for other in first[1:]), "the empty prompt, twice"
 
 
+def test_levels_of_a_batch_are_spread_evenly(tmp_path: Path) -> None:
+    pipe = JointStudio("flux").pipe
+    known = pipe.scheduler.sigmas.float()  # before a run changes them
+    pictures = draw_pictures(pipe, PROMPTS, SETTINGS, tmp_path)
+    drawn = Data(pipe, pictures, replace(SETTINGS, batch=10), torch.device("cpu"))
+    starts = set()
+    for turn in range(5):
+        levels = [int((known - sigma).abs().argmin()) for sigma in drawn.draw(turn).sigma]
+        for part in range(10):  # each tenth of the levels has one
+            assert sum(part <= 10 * level / len(known) < part + 1 for level in levels) == 1
+        starts.add(min(levels))
+    assert len(starts) == 5
+
+
 def test_the_rate_rises_and_falls() -> None:
     plain = Distillation(steps=10, learning_rate=1.0, warmup_steps=2)
     assert [plain.rate(step) for step in (0, 1, 9)] == [0.5, 1, 1]

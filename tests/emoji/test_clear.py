@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from diffusers import FluxPipeline
@@ -17,18 +18,45 @@ from attention_studio.cli.app import app
 from attention_studio.distill import Distillation
 from attention_studio.emoji.train.autoencoder import build_autoencoder
 from attention_studio.emoji.train.card import Card, read_card, write_card
-from attention_studio.emoji.train.clear import captions, train_clear
-from attention_studio.emoji.train.emoji_flux import build_emoji_flux
+from attention_studio.emoji.train.clear import plans, scenes, train_clear
+from attention_studio.emoji.train.emoji_flux import build_emoji_flux, pack
 from attention_studio.emoji.train.run import EMBEDDED
 from attention_studio.emoji.train.save import save_pipeline
 from attention_studio.emoji.train.tokenizer import MAX_TOKENS
+from attention_studio.pipelines.load import load
 from attention_studio.processors import LocalWindow
 from attention_studio.processors.attach import attach
 
 
-def test_captions_are_the_seeds() -> None:
-    found = captions(4, 1, ("cat", "dog", "star"))
-    assert found == captions(4, 1, ("cat", "dog", "star")) != captions(4, 2, ("cat", "dog", "star"))
+def test_plans_are_the_seeds() -> None:
+    found = plans(4, 1, ("cat", "dog", "star"))
+    assert found == plans(4, 1, ("cat", "dog", "star")) != plans(4, 2, ("cat", "dog", "star"))
+
+
+def test_scenes_stand_in_for_the_teachers_pictures(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    start = tmp_path / "emoji-flux"
+    save_pipeline(build_emoji_flux(build_autoencoder(64)), start)
+    write_card(Card("emoji-flux", "1", 64, ("cat",), "scenes", 1, 1, 1.0, "none", 0), start)
+    known = plans(2, 1, ("cat", "dog"))
+    images = scenes(known)
+    assert images(0, (64, 64)).size == (64, 64)
+    settings = Distillation(radius=3, steps=1, batch=1)
+    texts = [plan.caption for plan in known]
+    folder = train_clear(start, tmp_path, texts, settings, images=images)
+    assert read_card(folder).data.endswith("on given pictures")
+    file = tmp_path / "checkpoints" / folder.name / "pictures" / "000001.safetensors"
+    with safe_open(file, "pt") as found:
+        made = json.loads(found.metadata()["made"])
+        latents = found.get_tensor("latents")
+    assert made["images"] == "given" and "steps" not in made and made["prompt"] == texts[1]
+    pixels = torch.from_numpy(np.array(images(1, (64, 64)))).permute(2, 0, 1)[None] / 127.5 - 1
+    vae = load(start, dtype=torch.float32).vae
+    with torch.no_grad():
+        clean = vae.encode(pixels).latent_dist.mode() * vae.config.scaling_factor
+    assert torch.allclose(latents, pack(clean)[0], atol=1e-4)
+    with pytest.raises(ValueError, match="expected a folder of its own"):
+        train_clear(start, tmp_path, texts, settings)
 
 
 def test_a_pipeline_comes_out_that_is_drawn_with_windows(tmp_path: Path) -> None:
@@ -82,6 +110,11 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
     assert "clear needs --start" in said("clear")
     assert "nouns: got unicorn" in said("clear", "--start", tmp_path, "--nouns", "cat,unicorn")
     assert "needs 2 or more" in said("clear", "--start", tmp_path, "--nouns", "cat")
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a cat\n", encoding="utf-8")
+    of = ("clear", "--start", tmp_path)
+    assert "captions of its own" in said(*of, "--scenes", "--prompts", lines)
+    assert "--only-flow has no --velocity-loss" in said(*of, "--only-flow", "--attention-loss", 1)
     sd = EMBEDDED / "emoji-sd"
     assert "holds a StableDiffusionPipeline; expected a FLUX" in said(
         *("clear", "--start", sd, "--out", tmp_path, "--smoke")
@@ -100,6 +133,7 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
         (("judge", "--batch", "4"), "--batch is for emoji-sd and emoji-flux and clear; judge came"),
         (("emoji-sd", "--only-flow"), "--only-flow is for clear; emoji-sd came"),
         (("emoji-sd", "--repainter", "x"), "--repainter is for judge; emoji-sd came"),
+        (("emoji-sd", "--scenes"), "--scenes is for clear; emoji-sd came"),
         (("emoji-flux", "--steps", "4"), "--steps is for clear; emoji-flux came"),
     ],
 )
@@ -138,7 +172,8 @@ def test_the_variants_of_a_table_are_commands(
         lambda *args, **_: told.append(args[3]) or tmp_path,
     )
     start = ("train", "clear", "--start", str(tmp_path), "--radius", "4", "--batch", "64")
-    for more in (("--rate", "3e-4", "--decay", "0"), ("--only-flow",), ("--pooled", "4")):
+    weighed = ("--velocity-loss", "10", "--attention-loss", "0", "--every", "1")
+    for more in (("--rate", "3e-4", "--decay", "0"), ("--only-flow",), ("--pooled", "4"), weighed):
         found = CliRunner().invoke(app, [*start, *more])
         assert found.exit_code == 0, found.output
     made = Distillation(radius=4, batch=64, decay=0.5)
@@ -146,4 +181,5 @@ def test_the_variants_of_a_table_are_commands(
         replace(made, learning_rate=3e-4, decay=0.0),
         replace(made, teacher=0.0, attention=0.0),
         replace(made, pooled=4),
+        replace(made, teacher=10.0, attention=0.0, every=1),
     ]

@@ -13,27 +13,42 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ...distill import Distillation, distill
+from ...distill.teacher import Images
 from ...models import describe
 from ...pipelines.calls import length_arguments
 from ...pipelines.load import load
 from ...processors.families import family_of
+from ..plan import Plan
+from ..render import render
 from ..sample import sample_plan
 from .card import read_card, write_card
 from .pictures import check_nouns
 from .save import save_pipeline
 
-__all__ = ["captions", "train_clear"]
+__all__ = ["plans", "scenes", "train_clear"]
 
-_UNPROMPTED = 0.1  # of the pictures, where the empty prompt guides
+# Of the pictures, where the empty prompt guides: at guidance g an error there counts g - 1 times,
+# where the prompt's counts g times.
+_UNPROMPTED = 0.25
 
 
-def captions(count: int, seed: int, nouns: Sequence[str]) -> tuple[str, ...]:
-    """Of scenes that training may see; ValueError for nouns that it does not know."""
+def plans(count: int, seed: int, nouns: Sequence[str]) -> tuple[Plan, ...]:
+    """Scenes that training may see; ValueError for nouns that it does not know."""
     check_nouns(nouns)
     rng = np.random.default_rng(seed)
-    return tuple(sample_plan(rng, nouns=nouns).caption for _ in range(count))
+    return tuple(sample_plan(rng, nouns=nouns) for _ in range(count))
+
+
+def scenes(known: Sequence[Plan]) -> Images:
+    """Renders them, square ones."""
+
+    def image(number: int, size: tuple[int, int]) -> Image.Image:
+        return Image.fromarray(render(known[number], size[0]).image)
+
+    return image
 
 
 def train_clear(
@@ -42,6 +57,7 @@ def train_clear(
     prompts: Sequence[str],
     settings: Distillation,
     *,
+    images: Images | None = None,
     device: str = "cpu",
     threads: int | None = None,
     resume: bool = True,
@@ -51,6 +67,7 @@ def train_clear(
 
     That is `out / "<name>-clear"`, a stock pipeline to be run with `local_window` of the same
     radius; beside it `out / "checkpoints" / "<name>-clear"` has pictures, losses and samples.
+    images: of the prompts, as in `distill`; None = the model draws them.
     resume: False = begin anew, whatever that folder holds.
 
     A model that is trained whole is fp32, since bf16 loses small steps; on CUDA its products are
@@ -79,6 +96,7 @@ def train_clear(
     work, folder = out / "checkpoints" / name, out / name
     done = distill(
         *(pipe, prompts, settings, work),
+        images=images,
         shown=prompts[:4],
         progress=progress,
         cpu=device == "cpu",
@@ -91,7 +109,8 @@ def train_clear(
         (folder / "clear.json").write_text(json.dumps(facts, indent=2) + "\n")
         if (start / "card.json").is_file():  # without it nobody knows its size and its nouns
             card = read_card(start)
-            data = f"{card.data}, then with windows of radius {settings.radius:g} on its own"
+            own = "its own" if images is None else "given pictures"
+            data = f"{card.data}, then with windows of radius {settings.radius:g} on {own}"
             write_card(replace(card, name=name, data=data, figures={}), folder)
     processes.wait_for_everyone()
     return folder
