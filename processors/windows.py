@@ -166,7 +166,8 @@ def _table(
     image = slice(start, start + height * width)
     own = Segments(grid=(height, width), image=image)
     theirs = own if coarse is None else replace(own, coarse=slice(coarse, keys))
-    return disc_table(radius, own, theirs, (queries, keys), torch.device("cpu"))
+    with torch.inference_mode(False):  # else a later backward could not keep it
+        return disc_table(radius, own, theirs, (queries, keys), torch.device("cpu"))
 
 
 def _radius(mask: Mask) -> float | None:

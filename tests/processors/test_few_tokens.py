@@ -80,6 +80,13 @@ def test_gradients_are_those_of_the_tiles(
         assert torch.allclose(one, two, atol=1e-5 * float(two.abs().max().clamp_min(1.0)))
 
 
+def test_a_table_of_inference_serves_training() -> None:
+    windows._table.cache_clear()
+    with torch.inference_mode():
+        made = windows._table(2.0, 3, 4, 4, None, 19, 19)
+    assert not made.is_inference() and made is windows._table(2.0, 3, 4, 4, None, 19, 19)
+
+
 def test_more_tokens_are_tiled(tiled: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     studio = JointStudio("flux")
     monkeypatch.setattr(windows, "_FEW", 64 + 24 - 1)
