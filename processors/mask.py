@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .call import Call, Segments
 
-__all__ = ["Dense", "KeyBias", "Labels", "Mask", "Part", "Window", "disc_table"]
+__all__ = ["Dense", "KeyBias", "Labels", "Mask", "Part", "Window"]
 
 
 class Part(Protocol):
@@ -33,7 +33,14 @@ class Window:
 
     def allowed(self, call: Call) -> Tensor:
         _, _, N, S = call.shape
-        return disc_table(self.radius_tok, call.queries, call.keys, (N, S), call.device)
+        rows = _places(call.queries, N, call.device)
+        columns = _places(call.keys, S, call.device)
+        distance = (rows[:, None] - columns[None, :]).square().sum(-1)
+        # text has no place: nan compares False, and `not (>=)` leaves it visible
+        allowed = ~(distance >= self.radius_tok**2)
+        if call.keys.coarse is not None:
+            allowed[:, call.keys.coarse] = ~rows[:, :1].isnan()
+        return allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,21 +105,6 @@ class KeyBias:
         """[1 or N, S] on the call's device, fp32."""
         keys = self.keys.to(call.device, torch.float32)
         return keys[None] if self.labels is None else keys[self.labels.to(call.device)]
-
-
-def disc_table(
-    radius: float, queries: Segments, keys: Segments, size: tuple[int, int], device: torch.device
-) -> Tensor:
-    """bool [N, S] of size: whom discs let queries see."""
-    rows, columns = (
-        _places(where, count, device) for where, count in zip((queries, keys), size, strict=True)
-    )
-    distance = (rows[:, None] - columns[None, :]).square().sum(-1)
-    # text has no place: nan compares False, and `not (>=)` leaves it visible
-    allowed = ~(distance >= radius**2)
-    if keys.coarse is not None:
-        allowed[:, keys.coarse] = ~rows[:, :1].isnan()
-    return allowed
 
 
 def _places(segments: Segments, tokens: int, device: torch.device) -> Tensor:

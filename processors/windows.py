@@ -2,32 +2,26 @@
 
 It runs where discs are all that limits who may see whom: no labels, no table, no weight that
 differs between queries, no reference tokens. Elsewhere `limits` has the discs in its table.
-ours: on a CPU a call of few tokens is one fused attention under the table of its discs, which is
-small then, and faster than tiles: at 16 x 16 tokens 4 times, backward included 10 times.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ..kernels.disc import disc_attention
 from ..kernels.maps import lse
-from .call import Call, Segments
+from .call import Call
 from .control import Control
 from .fused import fused
-from .mask import Mask, Window, disc_table
+from .mask import Mask, Window
 from .tensors import pick
 
 __all__ = ["Windows"]
-
-_FEW = 768  # keys up to which a table is faster on a CPU, seen over heads of 32 to 128 channels
-_FEW_TRAINED = 1280  # where a backward follows
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,46 +122,17 @@ class Windows:
             return fused(q, k, v, self.call.scale, bias, wants_lse=wants_lse)
         image, text, coarse = (getattr(self.call.keys, n) for n in ("image", "text", "coarse"))
         height, width = self.call.queries.grid or (0, 0)
-        if not wants_lse and _few(q, k, v):
-            place = (image.start, height, width, None if coarse is None else coarse.start)
-            allowed = _table(radius, *place, q.shape[2], k.shape[2])
-            mask = allowed if bias is None else bias.to(q.dtype).where(allowed, -torch.inf)
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=self.call.scale)
-            return out, None
-        out, level = disc_attention(
-            q,
-            k,
-            v,
-            grids=[(image.start, height, width)],
-            text=(0, 0) if text is None else (text.start, text.stop - text.start),
-            radius=radius,
-            scale=self.call.scale,
-            pooled=None if coarse is None else (coarse.start, coarse.stop - coarse.start),
-            key_bias=None if bias is None else bias[:, :, 0],
-            return_lse=True,
-        )
-        return out, level if wants_lse else None
-
-
-def _few(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether the table of discs is the faster way."""
-    trained = torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v))
-    return q.device.type == "cpu" and k.shape[2] <= (_FEW_TRAINED if trained else _FEW)
-
-
-@lru_cache(maxsize=4)
-def _table(
-    radius: float, start: int, height: int, width: int, coarse: int | None, queries: int, keys: int
-) -> Tensor:
-    """bool [queries, keys], as `Window.allowed` of an image that starts at `start` on both sides.
-
-    coarse: where pooled keys start, None = there are none.
-    """
-    image = slice(start, start + height * width)
-    own = Segments(grid=(height, width), image=image)
-    theirs = own if coarse is None else replace(own, coarse=slice(coarse, keys))
-    with torch.inference_mode(False):  # else a later backward could not keep it
-        return disc_table(radius, own, theirs, (queries, keys), torch.device("cpu"))
+        where: dict[str, Any] = {
+            "grids": [(image.start, height, width)],
+            "text": (0, 0) if text is None else (text.start, text.stop - text.start),
+            "radius": radius,
+            "scale": self.call.scale,
+            "pooled": None if coarse is None else (coarse.start, coarse.stop - coarse.start),
+            "key_bias": None if bias is None else bias[:, :, 0],
+        }
+        if wants_lse:
+            return disc_attention(q, k, v, **where, return_lse=True)
+        return disc_attention(q, k, v, **where), None
 
 
 def _radius(mask: Mask) -> float | None:

@@ -12,6 +12,7 @@ from typing import Literal, overload
 from torch import Tensor
 
 from .. import inputs
+from . import masked
 from .layout import DiscLayout
 
 __all__ = ["disc_attention"]
@@ -70,7 +71,8 @@ def disc_attention(
     """Attention at a cost linear in the image: each image token sees the text and a disc around it.
 
     For text and image tokens in one sequence, as in FLUX and SD3. Tokens stay in raster order, any
-    place in the sequence will do, nothing is padded and no mask is ever stored. Where the discs
+    place in the sequence will do, nothing is padded, and no mask is stored but of few tokens on a
+    CPU. Where the discs
     cover the whole image, the result is that of `F.scaled_dot_product_attention`.
 
     A 1024 × 1024 picture in FLUX, 512 text tokens first, then 64 × 64 image tokens:
@@ -107,8 +109,9 @@ def disc_attention(
         return_lse: also return the log-sum-exp of the scores, to merge this attention with one over
             other keys (`kernels.merge`).
         impl: "triton" = fused kernels for CUDA; "tiled" = torch, linear in N, the CPU's path;
-            "reference" = dense mask, the oracle; "auto" = triton on CUDA (fp64: tiled), else tiled.
-            A named one never falls back to another.
+            "reference" = dense mask, the oracle; "auto" = triton on CUDA (fp64: tiled), else tiled,
+            or, for few keys without bias and LSE, torch's fused attention under a mask. A named
+            one never falls back to another.
 
     Returns:
         [B, H, N, D] in q's dtype; with return_lse also the LSE [B, H, N], natural log, in fp32 (for
@@ -126,13 +129,16 @@ def disc_attention(
             f"grids, text, pooled: they have {layout.queries} queries and {layout.keys} keys, "
             f"but q came with {q.shape[2]} and k with {k.shape[2]} tokens"
         )
+    factor = inputs.scale_of(scale, q)
+    if impl == "auto" and key_bias is None and not return_lse and masked.few(q, k, v):
+        return masked.attend(q, k, v, layout, factor)
     out, lse = _attention(
         q,
         k,
         v,
         inputs.expanded(key_bias, k),
         *(None, None, *layout.numbers),
-        inputs.scale_of(scale, q),
+        factor,
         inputs.choose(impl, q),
     )
     return (out, lse) if return_lse else out

@@ -137,17 +137,13 @@ def train(
         typer.Option("--only-flow", help="Clear: flow matching alone, no losses of the teacher's."),
     ] = False,
     velocity_loss: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="Clear: weight of the distance to the teacher's velocity. Default: 0.5."
-        ),
-    ] = None,
+        float,
+        typer.Option(min=0.0, help="Clear: weight of the distance to the teacher's velocity."),
+    ] = 0.5,
     attention_loss: Annotated[
-        float | None,
-        typer.Option(
-            min=0.0, help="Clear: weight of the distance to its attentions. Default: 0.5."
-        ),
-    ] = None,
+        float,
+        typer.Option(min=0.0, help="Clear: weight of the distance to its attentions."),
+    ] = 0.5,
     every: Annotated[
         int,
         typer.Option(
@@ -186,7 +182,7 @@ def train(
             raise typer.BadParameter("clear needs --start, the folder of a trained FLUX pipeline")
         if scenes and prompts is not None:
             raise typer.BadParameter("--scenes has captions of its own; leave --prompts out")
-        if only_flow and (velocity_loss or attention_loss):
+        if only_flow and (was_said(ctx, "velocity_loss") or was_said(ctx, "attention_loss")):
             raise typer.BadParameter("--only-flow has no --velocity-loss and no --attention-loss")
         count = 2 if smoke else pictures
         made_up = plans(count, seed, known) if prompts is None else ()
@@ -201,8 +197,8 @@ def train(
             decay=0.5 if decay is None else decay,
             rank=rank,
             seed=seed,
-            teacher=0.0 if only_flow else 0.5 if velocity_loss is None else velocity_loss,
-            attention=0.0 if only_flow else 0.5 if attention_loss is None else attention_loss,
+            teacher=0.0 if only_flow else velocity_loss,
+            attention=0.0 if only_flow else attention_loss,
             every=every,
         )
         images = rendered(made_up) if scenes else None
