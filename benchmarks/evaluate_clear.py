@@ -34,6 +34,7 @@ from attention_studio.peak import Peak
 from attention_studio.pipelines.calls import guidance_arguments, length_arguments
 from attention_studio.pipelines.clear_weights import load_clear
 from attention_studio.processors import LocalWindow
+from attention_studio.processors.call import Step
 from attention_studio.window_pairs import window_pairs
 
 QUESTIONS = ("all nouns", "all colours that are said", "background")
@@ -76,7 +77,7 @@ class Row:
 
     def facts(self) -> dict[str, Any]:
         window, names = self.way.window, ("side", "removed", "texts", "seconds", "mib", "points")
-        asked = {n: window and getattr(window, n) for n in ("radius", "pooled", "scale")}
+        asked = {n: window and getattr(window, n) for n in ("radius", "late", "pooled", "scale")}
         rates = {q: rate.facts() for q, rate in zip(QUESTIONS, self.rates, strict=True)}
         return {"way": self.way.name, **asked, **rates, **{n: getattr(self, n) for n in names}}
 
@@ -86,6 +87,9 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--clear", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--radius", type=float, help="of one more untrained window")
+    parser.add_argument(
+        "--late", type=float, help="of that window, in the second half of the steps"
+    )
     parser.add_argument("--pooled", type=int, help="cells of that window")
     parser.add_argument("--larger", type=int, action="append", default=[], help="times the side")
     parser.add_argument("--prompts", type=int, default=300)
@@ -131,13 +135,12 @@ class Bench:
         """Measured one after another; each is written as soon as it is there."""
         pairs = [said.rpartition("=")[::2] for said in self.asked.clear]
         trained = [Way(n or f, load_clear(self.pipe, Path(f)), Path(f)) for n, f in pairs]
-        kinds = {(way.window.radius, way.window.pooled): None for way in trained if way.window}
+        kinds = {_kind(way.window): None for way in trained if way.window}
         if self.asked.radius is not None:
-            kinds[self.asked.radius, self.asked.pooled] = None
+            kinds[self.asked.radius, self.asked.late, self.asked.pooled] = None
         untrained = [
-            Way(f"untrained, radius {radius:g}{f' and cells of {f}' if f else ''}", window)
-            for radius, f in kinds
-            for window in [LocalWindow(radius, f)]
+            Way(_name(radius, late, f), LocalWindow(radius, f, late=late))
+            for radius, late, f in kinds
         ]
         ways = {1: [*untrained, *trained]}
         for factor in self.asked.larger:
@@ -166,7 +169,8 @@ class Bench:
             seconds, mib = self.timed(side)
         rates = tuple(report.rate("all", question) for question in QUESTIONS)
         texts = self.length.get("max_sequence_length", 512)
-        return Row(way, side, rates, *_pairs(way, factor * self.tokens, texts), seconds, mib)
+        pairs = _pairs(way, factor * self.tokens, texts, asked.steps)
+        return Row(way, side, rates, *pairs, seconds, mib)
 
     @contextmanager
     def sized(self, side: int) -> Iterator[None]:
@@ -228,11 +232,22 @@ def _larger(ways: Sequence[Way], trained: int) -> Iterator[Way]:
         yield replace(way, name=f"{way.name}, proportional", window=scaled)
 
 
-def _pairs(way: Way, side: int, texts: int) -> tuple[float, float]:
-    """Of pairs of image tokens, the part that is gone; of all pairs left, the part with text."""
-    kept, window = side**4, way.window
+def _kind(window: LocalWindow) -> tuple[float, float | None, int | None]:
+    return window.radius, window.late, window.pooled
+
+
+def _name(radius: float, late: float | None, cells: int | None) -> str:
+    then = f", then {late:g}" if late is not None else ""
+    return f"untrained, radius {radius:g}{then}{f' and cells of {cells}' if cells else ''}"
+
+
+def _pairs(way: Way, side: int, texts: int, steps: int) -> tuple[float, float]:
+    """Of pairs of image tokens, the part that is gone in all steps; of those left and of pairs with
+    text, the latter's part."""
+    kept, window = float(side**4), way.window
     if window is not None:
-        kept = window_pairs((side, side), window.radius)
+        reaches = [window.reach(Step(i, i, steps, 0.0)) for i in range(steps)]
+        kept = sum(window_pairs((side, side), r) for r in reaches) / steps
         kept += 0 if window.pooled is None else side**2 * (side // window.pooled) ** 2
     of_text = 2 * texts * side**2 + texts**2
     return 1 - kept / side**4, of_text / (of_text + kept)

@@ -80,7 +80,8 @@ def load_clear(pipe: Any, path: Path, *, radius: float | None = None) -> LocalWi
                 f"{list(known[name].shape)}"
             )
     side = _side(path, found.cells, len(modules))
-    window = LocalWindow(_radius(path, found.said, radius), side, dict(found.cells))
+    late = _number(path, found.said, "late")
+    window = LocalWindow(_radius(path, found.said, radius), side, dict(found.cells), late=late)
     with torch.no_grad():
         for name, tensor in found.tensors.items():
             known[name].copy_(tensor)
@@ -100,6 +101,8 @@ def save_clear(
     for name, weight in window.weights.items():
         tensors[name + _POOLED] = weight.detach().to("cpu").contiguous()
     said = {"radius": repr(window.radius)}
+    if window.late is not None:
+        said["late"] = repr(window.late)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=said)
@@ -164,10 +167,7 @@ def _side(path: Path, cells: Mapping[str, Tensor], sites: int) -> int | None:
 
 
 def _radius(path: Path, said: Mapping[str, str], asked: float | None) -> float:
-    try:
-        known = float(said["radius"]) if "radius" in said else None
-    except ValueError:
-        raise ValueError(f"path: {path} says radius {said['radius']!r:.40}") from None
+    known = _number(path, said, "radius")
     radius = asked if known is None else known
     if radius is None:
         raise ValueError(
@@ -177,3 +177,10 @@ def _radius(path: Path, said: Mapping[str, str], asked: float | None) -> float:
     if asked is not None and asked != radius:
         raise ValueError(f"radius: came {asked:g}, but {path} was trained for {radius:g}")
     return radius
+
+
+def _number(path: Path, said: Mapping[str, str], name: str) -> float | None:
+    try:
+        return float(said[name]) if name in said else None
+    except ValueError:
+        raise ValueError(f"path: {path} says {name} {said[name]!r:.40}") from None

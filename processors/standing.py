@@ -3,13 +3,14 @@
     with standing(pipe, denoiser, [LocalWindow(8)]):
         loss(denoiser(...)).backward()
 
-Within it every call is one of a run of a single step, and every row a conditional one.
+Within it every call is one of a run of a single step, unless `when` says otherwise, and every row
+a conditional one.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -25,12 +26,15 @@ from .tensors import Tensors
 
 __all__ = ["standing"]
 
-_NOW = Step(0, 0, 1, 0.0)
-
 
 @contextmanager
 def standing(
-    pipe: Any, denoiser: nn.Module, controls: Sequence[Control], *, latents: Grid | None = None
+    pipe: Any,
+    denoiser: nn.Module,
+    controls: Sequence[Control],
+    *,
+    latents: Grid | None = None,
+    when: Callable[[], Step] | None = None,
 ) -> Iterator[None]:
     """Steers `denoiser`, of the same class as the pipeline's, and restores it at the end.
 
@@ -39,6 +43,8 @@ def standing(
 
     latents: (height, width) of those of every call; None = asked of each call's inputs, for which
              FLUX waits until a GPU has done all that is queued.
+    when:    asked in every attention for the step of a run that the call stands for; None = the
+             only one.
 
     ValueError for a processor that cannot be steered, and for controls that change embeddings,
     latents or positions of a run. Those that look for words in prompts are not for here either.
@@ -51,7 +57,7 @@ def standing(
                 f"controls: {type(control).__name__} changes a run's embeddings, latents or "
                 "positions; expected controls of the attention alone, for a denoiser by itself"
             )
-    live = _Standing(family, tuple(controls), latents)
+    live = _Standing(family, tuple(controls), latents, when or _only)
     with ExitStack() as undo:
         sites = family.sites(denoiser)
         for module, site in sites:
@@ -71,15 +77,26 @@ def standing(
         yield
 
 
+def _only() -> Step:
+    return Step(0, 0, 1, 0.0)
+
+
 class _Standing:
     """As `families.Live`, of the present call alone."""
 
-    def __init__(self, family: Family, controls: tuple[Control, ...], latents: Grid | None) -> None:
+    def __init__(
+        self,
+        family: Family,
+        controls: tuple[Control, ...],
+        latents: Grid | None,
+        when: Callable[[], Step],
+    ) -> None:
         self.latents: Grid = latents or (0, 0)
         self.texts = 0
         self._asks = latents is None
         self._family = family
         self._controls = controls
+        self._when = when
         self._batch = Batch(())
         self._plans = Plans()
 
@@ -98,7 +115,8 @@ class _Standing:
         return hidden, text
 
     def acts(self, site: Site) -> bool:
-        return any(control.acts(site, _NOW) for control in self._controls)
+        step = self._when()
+        return any(control.acts(site, step) for control in self._controls)
 
     def context(self, site: Site, text: Tensor) -> Context:
         return Context(text, text)
@@ -112,6 +130,7 @@ class _Standing:
         keys: Segments,
         bias: Tensor | None,
     ) -> Tensor:
-        call = Call(tensors, site, _NOW, self._batch, queries, keys, bias=bias)
-        acting = [c for c in self._controls if c.acts(site, _NOW)]
+        step = self._when()
+        call = Call(tensors, site, step, self._batch, queries, keys, bias=bias)
+        acting = [c for c in self._controls if c.acts(site, step)]
         return engine.run(call, acting, plans=self._plans)

@@ -69,6 +69,7 @@ def _control(spec: Spec, recipe: Recipe, prompt: int | None) -> Control | None:
                 trained=spec.trained,
                 during=Interval(*spec.during),
                 blocks=Interval(*spec.blocks),
+                late=spec.late,
             )
         case specs.ReweightWords():
             return _reweight(spec, recipe, prompt)

@@ -97,7 +97,8 @@ class LocalBlend(Spec):
 class LocalWindow(Spec):
     """Windows of a transformer's attention; see `processors.LocalWindow`. For all prompts.
 
-    radius: in tokens.    pooled: side of the cells whose means every image token sees as well.
+    radius: in tokens.    late: that of the second half of the steps.
+    pooled: side of the cells whose means every image token sees as well.
     """
 
     control: Literal["local_window"] = "local_window"
@@ -108,6 +109,7 @@ class LocalWindow(Spec):
     trained: Annotated[int, Field(ge=1, le=4096)] | None = None
     during: During = (0.0, 1.0)
     blocks: During = (0.0, 1.0)
+    late: Annotated[float, Field(gt=0, le=4096)] | None = None
 
 
 class RecordMaps(Spec):

@@ -49,6 +49,8 @@ class LocalWindow(Control):
     Differs from other controls: the source of an edit is drawn with windows too.
 
     radius:   of the disc in tokens; the published weights are for 8, 16 and 32.
+    late:     ours: that of the second half of the steps; None = the same. What a picture holds is
+              decided in the first half, see `benchmarks/results/evaluate_clear.md`.
     pooled:   f, the side of a cell; None = no pooled keys. Published: 4, for radii 8 and 16.
     weights:  w [f, f] of each site by its name; sites without one have 1/f².
     scale:    "proportional" for pictures larger than the trained size; where it has windows.
@@ -65,11 +67,13 @@ class LocalWindow(Control):
     trained: int | None = None
     during: Interval = Interval()
     blocks: Interval = Interval()
+    late: float | None = None
     rows: Rows = field(default=Rows.ALL, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not 0 < self.radius < inf:
-            raise ValueError(f"radius: came {self.radius}; expected more than 0 tokens, finite")
+        for name, radius in (("radius", self.radius), ("late", self.late)):
+            if radius is not None and not 0 < radius < inf:
+                raise ValueError(f"{name}: came {radius}; expected more than 0 tokens, finite")
         if self.pooled is not None and self.pooled < 2:
             raise ValueError(f"pooled: came {self.pooled}; expected cells of 2 or more tokens")
         if self.scale not in ("plain", "proportional"):
@@ -121,7 +125,11 @@ class LocalWindow(Control):
         )
 
     def mask(self, call: Call) -> Mask:
-        return Mask.of(Window(self.radius))
+        return Mask.of(Window(self.reach(call.step)))
+
+    def reach(self, step: Step) -> float:
+        """The radius in this step."""
+        return self.radius if self.late is None or step.progress < 0.5 else self.late
 
     def factor(self, site: Site, texts: int, tokens: int, channels: int) -> float | None:
         """Of q·k for a sequence of so many tokens, `texts` of them text; None = the model's own."""

@@ -158,7 +158,8 @@ class ShareRows(Control):
         image, text = call.keys.image, call.keys.text
         assert image is not None and text is not None
         whole = float(self.bands.height + width)  # no two tokens are so far apart
-        sees = min(self.window.radius, whole) if self.window.acts(call.site, call.step) else whole
+        acts = self.window.acts(call.site, call.step)
+        sees = min(self.window.reach(call.step), whole) if acts else whole
         reach = isqrt(ceil(sees * sees) - 1)
         both = torch.stack([k[:, :, image], v[:, :, image]]).unflatten(3, (-1, width))
         near = self.bands.with_halo(both, reach).flatten(3, 4)

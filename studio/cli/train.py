@@ -50,7 +50,7 @@ _ONLY = {
     "repainter": (Trainee.judge,),
     **dict.fromkeys(
         (
-            *("radius", "pooled", "steps", "pictures", "rank", "prompts", "scenes"),
+            *("radius", "late", "pooled", "steps", "pictures", "rank", "prompts", "scenes"),
             *("only_flow", "velocity_loss", "attention_loss", "every"),
         ),
         (Trainee.clear,),
@@ -121,6 +121,10 @@ def train(
     radius: Annotated[
         float, typer.Option(min=1.0, help="Clear: tokens around a token that it sees.")
     ] = 8.0,
+    late: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Clear: radius in the second half of the steps; else the same."),
+    ] = None,
     pooled: Annotated[
         int | None,
         typer.Option(min=2, help="Clear: side in tokens of cells whose means it sees as well."),
@@ -190,6 +194,7 @@ def train(
         texts = texts[:count]
         made = Distillation(
             radius=radius,
+            late=late,
             pooled=pooled,
             steps=3 if smoke else steps,
             batch=batch or 2,

@@ -19,6 +19,7 @@ from .teacher import Batch, Pictures
 
 __all__ = ["Data"]
 
+_LATE = 3  # one batch of so many is of the second half, where windows cost little
 _ROOM = 2**30  # bytes of pictures that are kept on the device; more are read for each batch
 
 
@@ -54,6 +55,9 @@ class Data:
         chosen = torch.randint(self._pictures.count, (count,), generator=draw)
         unprompted = torch.rand(count, generator=draw) < self._settings.unprompted
         even = (torch.rand(1, generator=draw) + torch.arange(count) / count) % 1
+        late = self._settings.late is not None and turn % _LATE == _LATE - 1
+        if self._settings.late is not None:  # levels fall: the first half is the noisier one
+            even = (even + late) / 2
         levels = (even * len(self._levels)).long().clamp_max(len(self._levels) - 1)
         if self._device.type != "cpu":
             draw = torch.Generator(self._device).manual_seed(seed)
@@ -67,6 +71,7 @@ class Data:
             batch.context.to(self._kind),
             {"pooled_projections": batch.pooled.to(self._kind), **self._constant},
             noise - clean,
+            late,
         )
 
     def _batch(self, chosen: Tensor, unprompted: Tensor) -> Batch:

@@ -20,7 +20,7 @@ _COUNTS = (
 class Distillation:
     """CLEAR, Liu, Tan and Wang 2024 (arXiv:2412.16112), section 3.3 and the released script.
 
-    radius, pooled:  of the window, in tokens; see `processors.LocalWindow`.
+    radius, late, pooled: of the window, in tokens; see `processors.LocalWindow`.
     teacher:   α, weight of the distance between the two velocities; 0 = it is only logged.
     attention: β, weight of the distance between the attentions of chosen blocks, likewise.
     every:     blocks with one stream whose number, counted over all blocks, it divides are chosen.
@@ -61,11 +61,12 @@ class Distillation:
     save_every: int = 100
     show_every: int = 200
     seed: int = 0
+    late: float | None = None
 
     @property
     def window(self) -> LocalWindow:
         """With cells of equal weights."""
-        return LocalWindow(self.radius, self.pooled)
+        return LocalWindow(self.radius, self.pooled, late=self.late)
 
     def call(self, pipe: Any, count: int) -> dict[str, Any]:
         """How the pipeline is called for so many of the teacher's pictures, but for prompts, size

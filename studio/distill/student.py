@@ -21,7 +21,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ..pipelines.clear_weights import trained_parts
-from ..processors.call import Grid, Kind, Stage
+from ..processors.call import Grid, Kind, Stage, Step
 from ..processors.controls.local_window import LocalWindow
 from ..processors.families import family_of
 from ..processors.standing import standing
@@ -30,16 +30,22 @@ from .settings import Distillation
 
 __all__ = ["Noised", "Student", "chosen_blocks", "predicted", "seen"]
 
+_EARLY, _LATE = Step(0, 0, 2, 0.0), Step(1, 1, 2, 0.0)  # the halves of a run
+
 
 @dataclass(frozen=True, eq=False)
 class Noised:
-    """What a transformer is given: x_σ [B, N, C], σ [B] and its other inputs; and v* [B, N, C]."""
+    """What a transformer is given: x_σ [B, N, C], σ [B] and its other inputs; and v* [B, N, C].
+
+    late: whether σ are those of the second half of the steps, which may have a window of its own.
+    """
 
     sample: Tensor
     sigma: Tensor
     context: Tensor
     added: Mapping[str, Tensor]
     velocity: Tensor
+    late: bool = False
 
 
 class Student(nn.Module):
@@ -48,6 +54,7 @@ class Student(nn.Module):
     Call it and go backward within `windows`.
 
     attentions: its attention modules by name.    linears: the layers that are trained.
+    late: whether it has the window of the second half of the steps.
     """
 
     def __init__(self, pipe: Any, transformer: nn.Module, settings: Distillation) -> None:
@@ -69,6 +76,7 @@ class Student(nn.Module):
         self.cells = nn.ParameterList(
             [] if side is None else [torch.full((side, side), side**-2.0) for _ in self.attentions]
         )
+        self.late = False
         self._weights = [1.0, settings.teacher, settings.attention]
         if settings.checkpointing:
             self.transformer.enable_gradient_checkpointing()  # type: ignore[operator]
@@ -84,7 +92,8 @@ class Student(nn.Module):
         """Within it the transformer has them, for latents of this size; also what backward computes
         once more. They follow what is trained: one block serves all steps."""
         (pipe,) = self._pipe
-        with standing(pipe, self.transformer, [self.window], latents=latents):
+        when = (lambda: _LATE if self.late else _EARLY) if self.window.late else None
+        with standing(pipe, self.transformer, [self.window], latents=latents, when=when):
             yield
 
     def forward(
@@ -92,6 +101,7 @@ class Student(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """L and its three parts [3], held against the teacher's velocity and attentions."""
         (pipe,) = self._pipe
+        self.late = given.late
         with seen(self.transformer, self.blocks) as own:
             out = predicted(pipe, self.transformer, given)
         parts = [

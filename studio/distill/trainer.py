@@ -130,7 +130,7 @@ def distill(
                 losses.write()
                 save(student, optimizer, done, file, made)
             if main and shown and (done % settings.show_every == 0 or done == settings.steps):
-                _show(pipe, shown, settings, pictures, folder / "samples" / f"{done:06d}.png")
+                _show(pipe, shown, student, pictures, folder / "samples" / f"{done:06d}.png")
     accelerator.wait_for_everyone()
     weights = folder / "clear.safetensors"
     if settings.rank is not None:
@@ -142,23 +142,29 @@ def distill(
     return Distilled(max(first, settings.steps), now, losses.mean, weights)
 
 
-def _show(
-    pipe: Any, prompts: Sequence[str], settings: Distillation, of: Pictures, file: Path
-) -> None:
+def _show(pipe: Any, prompts: Sequence[str], student: Student, of: Pictures, file: Path) -> None:
     """The prompts drawn, side by side, with the windows that the transformer has now."""
     from PIL import Image
+
+    settings = student.settings
+
+    def turned(_pipe: Any, step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        student.late = (step + 1) / settings.drawn_in >= 0.5
+        return tensors
 
     height, width = (side * pipe.vae_scale_factor for side in of.size)
     images: list[Any] = []
     for start in range(0, len(prompts), settings.drawn_batch):
         some = list(prompts[start : start + settings.drawn_batch])
         seeds = range(settings.seed + start, settings.seed + start + len(some))
+        student.late = False
         with torch.no_grad():
             images += pipe(
                 some,
                 height=height,
                 width=width,
                 generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                callback_on_step_end=turned,
                 **settings.call(pipe, len(some)),
             ).images
     sheet = Image.new("RGB", (width * len(images), height))

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from attention_studio.distill import Distillation, distill
@@ -76,6 +78,32 @@ def test_steps_lower_the_loss_and_the_rest_of_the_model_keeps_its_bits(tmp_path:
         pictures = fresh()
     with attach(studio.pipe, [window]):
         assert torch.equal(studio(), pictures)
+
+
+def test_each_half_of_the_steps_learns_with_its_own_window(tmp_path: Path) -> None:
+    everything = 100.0
+    whole = replace(SETTINGS, radius=everything, late=1, pooled=None, learning_rate=0.0)
+    done = distill(JointStudio("flux").pipe, PROMPTS, whole, tmp_path, cpu=True)
+    off = [loss > 1e-6 for loss in losses(tmp_path, "teacher")]
+    assert off == [False, False, True] * 2, "one batch of three is of the second half"
+    window = load_clear(JointStudio("flux").pipe, done.weights)
+    assert (window.radius, window.late) == (everything, 1)
+
+
+def test_samples_have_both_windows(tmp_path: Path) -> None:
+    both = replace(SETTINGS, late=1, pooled=None, steps=3, learning_rate=0.0, show_every=3)
+    studio = JointStudio("flux")
+    done = distill(studio.pipe, PROMPTS, both, tmp_path, shown=PROMPTS[:1], cpu=True)
+    with attach(studio.pipe, [load_clear(studio.pipe, done.weights)]), torch.no_grad():
+        drawn = studio.pipe(
+            PROMPTS[:1],
+            height=SIDE,
+            width=SIDE,
+            generator=[torch.Generator().manual_seed(0)],
+            **both.call(studio.pipe, 1),
+        )
+    with Image.open(tmp_path / "samples" / "000003.png") as shown:
+        assert np.array_equal(np.asarray(shown), np.asarray(drawn.images[0]))
 
 
 @pytest.mark.parametrize("rank", [None, 2])

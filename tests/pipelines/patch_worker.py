@@ -24,6 +24,7 @@ __all__ = ["CASES"]
 
 CASES: dict[str, tuple[LocalWindow, dict[str, Any]]] = {
     "narrow": (LocalWindow(2), {}),
+    "narrower late": (LocalWindow(3, late=1), {}),
     "wider than a band": (LocalWindow(6.5), {"height": 36, "width": 48}),
     "dense first": (LocalWindow(3, during=Interval(0.5, 1)), {"guidance": 1.0}),
     "dense blocks, scaled": (

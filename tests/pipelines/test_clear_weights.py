@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,9 +58,12 @@ def test_they_are_loaded_whole_and_draw_with_their_window(tmp_path: Path, side: 
     assert written.keys() == tensors.keys()
     other = JointStudio("flux")
     again = load_clear(other.pipe, tmp_path / "own.safetensors")
-    assert again.radius == 3
+    assert (again.radius, again.late) == (3, None)
     with attach(other.pipe, [again]):
         assert torch.equal(other(), with_cells)
+    narrower = replace(window, late=1.5)
+    save_clear(studio.pipe.transformer, modules, narrower, tmp_path / "late.safetensors")
+    assert load_clear(other.pipe, tmp_path / "late.safetensors").late == 1.5
 
 
 def test_what_does_not_fit_is_one_sentence_and_changes_nothing(tmp_path: Path) -> None:

@@ -130,6 +130,17 @@ def test_while_it_is_off_and_after_it_is_gone_the_bits_are_stock(studio: JointSt
     assert torch.equal(studio(), stock)
 
 
+def test_a_late_radius_is_that_of_the_second_half(studio: JointStudio) -> None:
+    halves = [LocalWindow(3, during=Interval(0, 0.5)), LocalWindow(1, during=Interval(0.5, 1))]
+    with attach(studio.pipe, halves):
+        expected = studio()
+    for window in (LocalWindow(3), LocalWindow(1)):
+        with attach(studio.pipe, [window]):
+            assert not torch.equal(studio(), expected)
+    with attach(studio.pipe, [LocalWindow(3, late=1)]):
+        assert torch.equal(studio(), expected)
+
+
 def test_steps_and_blocks_can_stay_dense_and_sizes_need_nothing_new(studio: JointStudio) -> None:
     control = LocalWindow(2, during=Interval(0.4, 1), blocks=Interval(0.5, 1))
     with attach(studio.pipe, [control]):
@@ -252,6 +263,7 @@ def test_pooled_keys_are_weighed_sums_of_cells() -> None:
     ("make", "said"),
     [
         (lambda: LocalWindow(0), "radius: came 0"),
+        (lambda: LocalWindow(2, late=-1), "late: came -1"),
         (lambda: LocalWindow(2, pooled=1), "pooled: came 1"),
         (lambda: LocalWindow(2, pooled=3), "pooled: came cells of 3 x 3"),
         (lambda: LocalWindow(2, scale="loud"), "scale: came 'loud'"),  # type: ignore[arg-type]

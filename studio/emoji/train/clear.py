@@ -106,6 +106,7 @@ def train_clear(
     if processes.is_main_process:
         save_pipeline(pipe.to("cpu"), folder)
         facts = {"steps": done.steps, "loss": done.loss, "radius": settings.radius}
+        facts |= {} if settings.late is None else {"late": settings.late}
         (folder / "clear.json").write_text(json.dumps(facts, indent=2) + "\n")
         if (start / "card.json").is_file():  # without it nobody knows its size and its nouns
             card = read_card(start)
