@@ -58,6 +58,24 @@ def test_every_control_survives_json_and_is_built(name: str) -> None:
     assert type(first).__name__.lower() == name.replace("_", "")
 
 
+def test_a_window_has_all_that_the_recipe_says_of_it() -> None:
+    plain = {
+        "radius": 6.0,
+        "late": 3.0,
+        "pooled": 4,
+        "scale": "proportional",
+        "ntk": 2.0,
+        "trained": 9,
+    }
+    parts = {"during": (0.1, 0.9), "blocks": (0.2, 1.0)}
+    said = {"control": "local_window", **plain, **parts}
+    (window,) = build(Recipe(prompts=("a cat",), controls=(said,)), 0)
+    assert {name: getattr(window, name) for name in plain} == plain
+    assert {name: getattr(window, name) for name in parts} == {
+        name: Interval(*part) for name, part in parts.items()
+    }
+
+
 def test_a_preset_is_written_out() -> None:
     recipe = Recipe(prompts=TWO, controls=("p2p",))
     assert [spec.control for spec in recipe.controls] == ["replace_words", "keep_layout"]
