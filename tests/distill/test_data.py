@@ -49,10 +49,26 @@ def test_batches_are_the_same_from_memory_and_from_files(
         made.append(Data(pipe, pictures, settings, torch.device("cpu")).draw(7))
     for name, one in vars(made[0]).items():
         two = vars(made[1])[name]
+        if name == "late":
+            assert one is two is False
+            continue
         pairs = zip(one.values(), two.values(), strict=True) if name == "added" else [(one, two)]
         assert all(torch.equal(*pair) for pair in pairs), name
     first = made[0].context
     assert any(torch.equal(first[0], other) for other in first[1:]), "the empty prompt, twice"
+
+
+def test_two_batches_in_three_are_of_the_first_half_where_the_second_has_its_own_window(
+    tmp_path: Path,
+) -> None:
+    pipe = JointStudio("flux").pipe
+    middle = pipe.scheduler.sigmas.float().median()
+    pictures = draw_pictures(pipe, PROMPTS, SETTINGS, tmp_path)
+    halves = Data(pipe, pictures, replace(SETTINGS, late=1.0, batch=8), torch.device("cpu"))
+    for turn in range(6):
+        given = halves.draw(turn)
+        assert given.late == (turn in (2, 5))
+        assert ((given.sigma < middle) == given.late).all()
 
 
 def test_levels_of_a_batch_are_spread_evenly(tmp_path: Path) -> None:
