@@ -54,7 +54,7 @@ class Student(nn.Module):
     Call it and go backward within `windows`.
 
     attentions: its attention modules by name.    linears: the layers that are trained.
-    late: whether it has the window of the second half of the steps.
+    step: of a run, for which it has its window now.
     """
 
     def __init__(self, pipe: Any, transformer: nn.Module, settings: Distillation) -> None:
@@ -76,7 +76,7 @@ class Student(nn.Module):
         self.cells = nn.ParameterList(
             [] if side is None else [torch.full((side, side), side**-2.0) for _ in self.attentions]
         )
-        self.late = False
+        self.step = _EARLY
         self._weights = [1.0, settings.teacher, settings.attention]
         if settings.checkpointing:
             self.transformer.enable_gradient_checkpointing()  # type: ignore[operator]
@@ -92,8 +92,8 @@ class Student(nn.Module):
         """Within it the transformer has them, for latents of this size; also what backward computes
         once more. They follow what is trained: one block serves all steps."""
         (pipe,) = self._pipe
-        when = (lambda: _LATE if self.late else _EARLY) if self.window.late else None
-        with standing(pipe, self.transformer, [self.window], latents=latents, when=when):
+        now = [self.window]
+        with standing(pipe, self.transformer, now, latents=latents, when=lambda: self.step):
             yield
 
     def forward(
@@ -101,7 +101,7 @@ class Student(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """L and its three parts [3], held against the teacher's velocity and attentions."""
         (pipe,) = self._pipe
-        self.late = given.late
+        self.step = _LATE if given.late else _EARLY
         with seen(self.transformer, self.blocks) as own:
             out = predicted(pipe, self.transformer, given)
         parts = [

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..pipelines.clear_weights import save_clear
+from ..processors.call import Step
 from ..processors.families import family_of
 from .checkpoint import restore, save, stamp
 from .data import Data
@@ -149,7 +150,7 @@ def _show(pipe: Any, prompts: Sequence[str], student: Student, of: Pictures, fil
     settings = student.settings
 
     def turned(_pipe: Any, step: int, _t: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        student.late = (step + 1) / settings.drawn_in >= 0.5
+        student.step = Step(step + 1, step + 1, settings.drawn_in, 0.0)  # the next one
         return tensors
 
     height, width = (side * pipe.vae_scale_factor for side in of.size)
@@ -157,7 +158,7 @@ def _show(pipe: Any, prompts: Sequence[str], student: Student, of: Pictures, fil
     for start in range(0, len(prompts), settings.drawn_batch):
         some = list(prompts[start : start + settings.drawn_batch])
         seeds = range(settings.seed + start, settings.seed + start + len(some))
-        student.late = False
+        student.step = Step(0, 0, settings.drawn_in, 0.0)
         with torch.no_grad():
             images += pipe(
                 some,
