@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 
 from .checkpoint import check_fit, check_folder
 from .download import download
+from .fill import DIFFERENCE, base_of, load_fill
 from .single_file import load_single_file
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-__all__ = ["EMBEDDED", "load", "resolve"]
+__all__ = ["EMBEDDED", "FILLING", "load", "resolve"]
 
 EMBEDDED: tuple[str, ...] = ("emoji-sd", "emoji-flux")
 """Models that are part of the package."""
+FILLING: tuple[str, ...] = ("emoji-flux-fill",)
+"""Those that fill holes in pictures; they have a prompt and a picture, and no page of the app."""
 
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 _HUB_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
@@ -34,7 +37,7 @@ def resolve(
     folders:        where a mere name is looked for too.
     allow_download: a name that is nowhere is taken for a model of the Hugging Face hub.
     """
-    if model in EMBEDDED:
+    if model in (*EMBEDDED, *FILLING):
         folder = _weights() / str(model)
         if not folder.is_dir():
             raise ValueError(
@@ -75,6 +78,9 @@ def load(
     allow_download: else nothing is ever fetched.
     """
     path = resolve(model, allow_download=allow_download)
+    if (path / DIFFERENCE).is_file():
+        base = load(base_of(path), dtype=dtype, device=device)
+        return load_fill(path, base)
     if path.is_dir():
         check_folder(path)
 

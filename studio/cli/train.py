@@ -30,6 +30,7 @@ class Phase(StrEnum):
     mostly_pairs = "mostly-pairs"
     simple = "simple"
     everything = "everything"
+    placed = "placed"
 
 
 class Trainee(StrEnum):
@@ -37,15 +38,18 @@ class Trainee(StrEnum):
 
     emoji_sd = "emoji-sd"
     emoji_flux = "emoji-flux"
+    emoji_flux_fill = "emoji-flux-fill"
     judge = "judge"
     clear = "clear"
 
 
-_IMAGE = (Trainee.emoji_sd, Trainee.emoji_flux)
+_WHOLE = (Trainee.emoji_sd, Trainee.emoji_flux)
+_IMAGE = (*_WHOLE, Trainee.emoji_flux_fill)
 _ONLY = {
     "minutes": (*_IMAGE, Trainee.judge),
-    "nouns": (*_IMAGE, Trainee.clear),
-    **dict.fromkeys(("fresh_autoencoder", "phase", "compile", "workers"), _IMAGE),
+    "nouns": (*_WHOLE, Trainee.clear),
+    **dict.fromkeys(("fresh_autoencoder", "phase"), _WHOLE),
+    **dict.fromkeys(("compile", "workers"), _IMAGE),
     **dict.fromkeys(("decay", "batch", "rate"), (*_IMAGE, Trainee.clear)),
     "repainter": (Trainee.judge,),
     **dict.fromkeys(

@@ -47,6 +47,7 @@ def sample_plan(
     held_out: bool | None = False,
     style: str | None | bool = True,
     colours: float = 0.6,
+    relations: Sequence[str] = RELATIONS,
 ) -> Plan:
     """Draw one plan.
 
@@ -56,9 +57,11 @@ def sample_plan(
               sees, None = anything.
     style:    a style's name, None or False for none, True to draw one in a sixth of the plans.
     colours:  probability that a thing is tinted; 0 in pencil sketches, which are grey.
+    relations: what two things' relation is chosen from, each as likely as often as it stands there.
     """
     for _ in range(_TRIES):
-        plan = _draw(rng, nouns, count, style, colours, plain_words=held_out is not False)
+        plain = held_out is not False
+        plan = _draw(rng, nouns, count, style, colours, relations, plain_words=plain)
         if plan is not None and (held_out is None or is_held_out(plan) is held_out):
             return plan
     raise ValueError(f"nouns: no plan with held_out={held_out} among {list(nouns)!r}")
@@ -70,6 +73,7 @@ def _draw(
     count: int | None,
     style: str | None | bool,
     colours: float,
+    relations: Sequence[str],
     *,
     plain_words: bool,
 ) -> Plan | None:
@@ -87,7 +91,7 @@ def _draw(
     sizes = [str(rng.choice(SIZES)) if rng.random() < 0.25 else None for _ in names]
     if style:
         sizes = [size if size == "big" else None for size in sizes]
-    relation = str(rng.choice(RELATIONS)) if n == 2 else None
+    relation = str(rng.choice(list(relations))) if n == 2 else None
     boxes = _place(rng, sizes, relation)
     if boxes is None:
         return None

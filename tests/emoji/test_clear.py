@@ -124,13 +124,19 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "whose"),
     [
-        (("clear", "--minutes", "1"), "--minutes is for emoji-sd and emoji-flux and judge; clear"),
+        (
+            ("clear", "--minutes", "1"),
+            "--minutes is for emoji-sd and emoji-flux and emoji-flux-fill and judge",
+        ),
         (("clear", "--phase", "simple"), "--phase is for emoji-sd and emoji-flux; clear came"),
         (("clear", "--repainter", "x"), "--repainter is for judge; clear came"),
         (("judge", "--nouns", "all"), "--nouns is for emoji-sd and emoji-flux and clear; judge"),
         (("judge", "--fresh-autoencoder"), "--fresh-autoencoder is for emoji-sd and emoji-flux"),
         (("judge", "--rank", "4"), "--rank is for clear; judge came"),
-        (("judge", "--batch", "4"), "--batch is for emoji-sd and emoji-flux and clear; judge came"),
+        (
+            ("judge", "--batch", "4"),
+            "--batch is for emoji-sd and emoji-flux and emoji-flux-fill and clear",
+        ),
         (("emoji-sd", "--only-flow"), "--only-flow is for clear; emoji-sd came"),
         (("emoji-sd", "--repainter", "x"), "--repainter is for judge; emoji-sd came"),
         (("emoji-sd", "--scenes"), "--scenes is for clear; emoji-sd came"),

@@ -21,23 +21,20 @@ from diffusers import (
     FluxTransformer2DModel,
 )
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..words import CORE_NOUNS
-from .graphed import graphed
+from .graphed import graphed, sound_attention
 from .loop import Budget, Trained, fit
-from .pictures import Phase
+from .pictures import LEVELS, ORDINARY, Phase
 from .pool import Feed
 from .precision import autocast
 from .t5 import build_t5_encoder, build_t5_tokenizer
 from .tokenizer import MAX_TOKENS, WIDTH, build_text_encoder, build_tokenizer, token_ids
 
-__all__ = ["build_emoji_flux", "draw_times", "pack", "train_emoji_flux"]
+__all__ = ["Denoiser", "build_emoji_flux", "draw_times", "pack", "train_emoji_flux"]
 
 _UNIFORM = 0.2  # of the times are drawn evenly, so that none is forgotten
 _SHIFT = 2.0  # of the sampler's times towards noise
-# Without cuDNN's, whose backward for heads of 32 channels wrote where it must not on an H100.
-_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def build_emoji_flux(vae: AutoencoderKL) -> FluxPipeline:
@@ -92,12 +89,13 @@ def train_emoji_flux(
         {"flux": pipe.transformer, "clip": pipe.text_encoder, "t5": pipe.text_encoder_2}
     ).to(budget.device)
     vae.to(budget.device).eval().requires_grad_(False)
+    levels = LEVELS.get(phase, ORDINARY)
     if compile:  # a block of each kind, which takes a fraction of the time that all of it takes
         pipe.transformer.compile_repeated_blocks(dynamic=False)
 
     @cache
     def denoiser(height: int, width: int) -> Callable[..., Tensor]:
-        network = _Denoiser(pipe.transformer, (height, width), budget.device)
+        network = Denoiser(pipe.transformer, (height, width), budget.device)
         if not compile or torch.device(budget.device).type != "cuda":
             return network
         return graphed(network, network.inputs(budget.batch))
@@ -107,7 +105,7 @@ def train_emoji_flux(
         clip, t5 = tokens.split(MAX_TOKENS, 1)
         clean = pack(latents)
         noise = torch.randn_like(clean)
-        t = draw_times(len(clean), budget.device)
+        t = draw_times(len(clean), budget.device, levels)
         noisy = torch.lerp(clean, noise, t[:, None, None])
         with autocast(budget.device):
             pooled = pipe.text_encoder(clip).pooler_output
@@ -124,7 +122,7 @@ def train_emoji_flux(
     return pipe.to("cpu"), done
 
 
-class _Denoiser(nn.Module):
+class Denoiser(nn.Module):
     """The transformer for one grid of image tokens, from tensors to the velocity in fp32."""
 
     def __init__(
@@ -137,7 +135,7 @@ class _Denoiser(nn.Module):
 
     def forward(self, noisy: Tensor, t: Tensor, pooled: Tensor, context: Tensor) -> Tensor:
         kind = noisy.device.type
-        with autocast(kind, cache=False), sdpa_kernel(_ATTENTION):
+        with autocast(kind, cache=False), sound_attention():
             velocity: Tensor = self.transformer(
                 hidden_states=noisy,
                 timestep=t,
@@ -149,7 +147,7 @@ class _Denoiser(nn.Module):
             )[0]
         return velocity.float()
 
-    def inputs(self, batch: int) -> list[Tensor]:
+    def inputs(self, batch: int, *, learned_text: bool = True) -> list[Tensor]:
         """Some of the shapes, kinds and gradients that training has."""
         device = self.get_buffer("places").device
         noisy = torch.randn(
@@ -161,7 +159,11 @@ class _Denoiser(nn.Module):
         text = [
             torch.randn(batch, *shape, device=device) for shape in ((WIDTH,), (MAX_TOKENS, WIDTH))
         ]
-        return [noisy, torch.rand(batch, device=device), *(x.requires_grad_() for x in text)]
+        return [
+            noisy,
+            torch.rand(batch, device=device),
+            *(x.requires_grad_(learned_text) for x in text),
+        ]
 
 
 def _begin_at_identity(transformer: FluxTransformer2DModel) -> None:
@@ -180,13 +182,14 @@ def pack(latents: Tensor) -> Tensor:
     return nn.functional.pixel_unshuffle(latents, 2).flatten(2).transpose(1, 2)
 
 
-def draw_times(count: int, device: str = "cpu") -> Tensor:
+def draw_times(count: int, device: str = "cpu", levels: tuple[float, float] = ORDINARY) -> Tensor:
     """Times `[count]` in (0, 1), most of them where shapes are decided.
 
-    ours: the logit of t is drawn from a normal of mean 1 and deviation 1, so that the logarithm of
-    signal over noise, 2 log((1 - t) / t), has the mean -2 and deviation 2 of `emoji-sd`.
+    ours: the logarithm of signal over noise, 2 log((1 - t) / t), is drawn from a normal of this
+    mean and deviation, as for `emoji-sd`.
     """
-    t = torch.sigmoid(torch.randn(count, device=device) + 1.0)
+    mean, deviation = levels
+    t = torch.sigmoid(-0.5 * (mean + deviation * torch.randn(count, device=device)))
     evenly = torch.rand(count, device=device)
     return torch.where(torch.rand(count, device=device) < _UNIFORM, evenly, t)
 

@@ -15,8 +15,11 @@ from ..plan import Plan, caption
 from ..render import Rendered, render
 from ..sample import sample_plan
 from ..words import NOUNS
+from .placed import placed
 
 __all__ = [
+    "LEVELS",
+    "ORDINARY",
     "TURNS",
     "Captioned",
     "Phase",
@@ -48,6 +51,7 @@ class Phase(StrEnum):
     mostly_pairs = "mostly-pairs"
     simple = "simple"
     everything = "everything"
+    placed = "placed"
 
 
 TURNS: dict[Phase, dict[Phase, int]] = {
@@ -56,6 +60,11 @@ TURNS: dict[Phase, dict[Phase, int]] = {
     Phase.mostly_pairs: {Phase.whole_pairs: 1, Phase.simple: 1},
 }
 """Steps in turn of the phases that are made of others."""
+
+LEVELS: dict[Phase, tuple[float, float]] = {Phase.placed: (-3.5, 2.5)}
+"""Mean and deviation of the logarithm of signal over noise where they are not `ORDINARY`: places
+are decided where little but noise is there."""
+ORDINARY = (-2.0, 2.0)
 
 
 def check_nouns(nouns: Sequence[str]) -> None:
@@ -69,6 +78,8 @@ def captioned(phase: Phase, seed: Seed, nouns: Sequence[str], size: int) -> Iter
     """Captions and pictures of a phase, for ever."""
     if phase is Phase.close_ups:
         yield from close_ups(seed, nouns, size)
+    if phase is Phase.placed:
+        yield from placed(seed, nouns, size)
     if phase in (Phase.pairs, Phase.whole_pairs):
         side = 3 * size // 4 if phase is Phase.pairs else size
         for plan, drawn in scenes(seed, nouns, side, count=2, style=None):

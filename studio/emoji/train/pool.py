@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -16,10 +17,12 @@ from .pictures import TURNS, Captioned, Phase, as_input, captioned
 from .precision import autocast
 from .tokenizer import FILLERS, PREFIXES
 
-__all__ = ["Feed", "Pool", "Tokenize"]
+__all__ = ["Feed", "Pool", "Source", "Tokenize"]
 
 Tokenize = Callable[[list[str]], Tensor]
 """Captions to token ids `[B, T]`."""
+Source = Callable[[tuple[int, ...]], Iterator[Captioned]]
+"""Endless captions and pictures of a seed."""
 
 _CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)
 _SIZE = 3072  # latents in memory
@@ -34,23 +37,19 @@ class Pool:
     Where workers draw, a step adds what they have ready instead.
     """
 
+    large = _LARGE
+
     def __init__(
-        self,
-        vae: AutoencoderKL,
-        tokenize: Tokenize,
-        nouns: Sequence[str],
-        budget: Budget,
-        phase: Phase,
+        self, vae: AutoencoderKL, tokenize: Tokenize, pictures: Source, budget: Budget
     ) -> None:
         self.vae, self.device = vae, budget.device
         self.batch_size = budget.batch
         # A resumed run must not see the first scenes again.
         seeds = (budget.seed, trained_so_far(budget).pictures)
-        size = vae.config.sample_size
 
         def source(worker: int) -> Iterator[Captioned]:
             own = (*seeds, worker)
-            return _reworded(captioned(phase, own, nouns, size), (*own, 1))
+            return _reworded(pictures(own), (*own, 1))
 
         first = np.random.SeedSequence(seeds).generate_state(1)
         self.rng = torch.Generator(self.device).manual_seed(int(first[0]))
@@ -59,7 +58,7 @@ class Pool:
             self.painters = Painters(source, tokenize, budget.workers)
         self.tokenize, self.source = tokenize, source(0)
         self.nothing = tokenize([""]).to(self.device)
-        self.size = _LARGE if budget.workers else _SIZE
+        self.size = self.large if budget.workers else _SIZE
         self.added = 0
         self.latents = self.tokens = torch.empty(0)
 
@@ -83,13 +82,21 @@ class Pool:
         images = torch.from_numpy(np.stack([image for _, image in drawn]))
         self._add(images, self.tokenize([caption for caption, _ in drawn]))
 
+    def encode(self, images: Tensor) -> Tensor:
+        """Bytes `[B, H, W, 3]` to latents `[B, C, h, w]`."""
+        return self.latents_of(as_input(images))
+
+    def latents_of(self, pictures: Tensor) -> Tensor:
+        """`[B, 3, H, W]` in [-1, 1] to latents."""
+        with autocast(self.device):
+            latents: Tensor = self.vae.encode(pictures).latent_dist.mode()
+        return latents * self.vae.config.scaling_factor
+
     @torch.no_grad()
     def _add(self, images: Tensor, tokens: Tensor) -> None:
         if torch.device(self.device).type == "cuda":  # from pageable memory it would wait
             images, tokens = images.pin_memory(), tokens.pin_memory()
-        pictures = as_input(images.to(self.device, non_blocking=True))
-        with autocast(self.device):
-            latents = self.vae.encode(pictures).latent_dist.mode() * self.vae.config.scaling_factor
+        latents = self.encode(images.to(self.device, non_blocking=True))
         tokens = tokens.to(self.device, non_blocking=True)
         if not self.added:
             kind = torch.float32 if self.painters is None else torch.float16
@@ -112,12 +119,22 @@ class Feed:
         phase: Phase,
     ) -> None:
         phases = TURNS.get(phase, {phase: 1})
-        pools = {part: Pool(vae, tokenize, nouns, budget, part) for part in phases}
+        size = vae.config.sample_size
+        pools = {
+            part: Pool(vae, tokenize, partial(_pictures, part, nouns, size), budget)
+            for part in phases
+        }
         self.turns = [pools[part] for part, times in phases.items() for _ in range(times)]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """See Pool."""
         return self.turns[step % len(self.turns)].batch()
+
+
+def _pictures(
+    phase: Phase, nouns: Sequence[str], size: int, seed: tuple[int, ...]
+) -> Iterator[Captioned]:
+    return captioned(phase, seed, nouns, size)
 
 
 def _reworded(source: Iterator[Captioned], seeds: tuple[int, ...]) -> Iterator[Captioned]:

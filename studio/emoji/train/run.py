@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, FluxPipeline, StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -17,6 +17,7 @@ from ..words import CORE_NOUNS, HELD_OUT_NOUNS, NOUNS
 from .autoencoder import train_autoencoder
 from .card import card_of, read_card, write_card
 from .emoji_flux import train_emoji_flux
+from .emoji_flux_fill import train_emoji_flux_fill
 from .emoji_sd import train_emoji_sd
 from .judge_data import Batch
 from .loop import Budget
@@ -25,10 +26,11 @@ from .save import save_pipeline
 
 __all__ = ["MODELS", "packaged_autoencoder", "run"]
 
-MODELS = ("emoji-sd", "emoji-flux", "judge")
+MODELS = ("emoji-sd", "emoji-flux", "emoji-flux-fill", "judge")
 _IMAGE_MODELS = {"emoji-sd": train_emoji_sd, "emoji-flux": train_emoji_flux}
 EMBEDDED = Path(__file__).parent.parent / "weights"
-_VERSION = "1"
+_VERSION = "2"
+_JUDGE_VERSION = "1"
 _REPAINTED = 2400
 _LARGE_BATCH = 64
 _REPAINTED_SEED = 0x4E9A
@@ -81,27 +83,53 @@ def run(
     folder = out / name
     if name == "judge":
         return _judge(budget, folder, start, repainter)
+    if name == "emoji-flux-fill":
+        budget = _for_pictures(budget, workers, batch, rate, decay)
+        return _fill(budget, folder, start or EMBEDDED / "emoji-flux", compile=compile)
     if fresh_autoencoder:
         stage = replace(budget, folder=out / "checkpoints" / "autoencoder", minutes=minutes / 6)
         vae, _ = train_autoencoder(replace(stage, batch=8, learning_rate=1.5e-3))
         budget = replace(budget, minutes=minutes * 5 / 6)
     else:
         vae = packaged_autoencoder()
-    # ours: a short average for small batches, as suits runs of some thousand steps.
-    budget = replace(
-        budget,
-        workers=workers,
-        batch=batch,
-        learning_rate=rate,
-        warmup_steps=60 if batch < _LARGE_BATCH else 200,
-        decay=decay,
-        ema=0.99 if batch < _LARGE_BATCH else 0.999,
-    )
+    budget = _for_pictures(budget, workers, batch, rate, decay)
     pipe, done = _IMAGE_MODELS[name](
         budget, vae, nouns=nouns, start=start, phase=Phase(phase), compile=compile
     )
     save_pipeline(pipe, folder)
     write_card(card_of(name, _VERSION, vae.config.sample_size, nouns, budget, done), folder)
+    return folder
+
+
+def _for_pictures(budget: Budget, workers: int, batch: int, rate: float, decay: float) -> Budget:
+    """ours: a short average for small batches, as suits runs of some thousand steps."""
+    large = batch >= _LARGE_BATCH
+    return replace(
+        budget,
+        workers=workers,
+        batch=batch,
+        learning_rate=rate,
+        warmup_steps=200 if large else 60,
+        decay=decay,
+        ema=0.999 if large else 0.99,
+    )
+
+
+def _fill(budget: Budget, folder: Path, base: Path, *, compile: bool) -> Path:
+    card = read_card(base)
+    pipe = load(base, dtype=torch.float32)
+    if not isinstance(pipe, FluxPipeline):
+        raise ValueError(f"start: {base} holds a {type(pipe).__name__}; expected a FLUX pipeline")
+    beside = base.resolve().parent in (folder.resolve().parent, EMBEDDED.resolve())
+    named = base.name if beside else str(base.resolve())
+    done = train_emoji_flux_fill(
+        budget, pipe, folder, nouns=card.nouns, base_folder=named, compile=compile
+    )
+    data = f"scenes with holes, as a difference to {card.name} {card.version}"
+    write_card(
+        card_of(folder.name, card.version, card.image_size, card.nouns, budget, done, data=data),
+        folder,
+    )
     return folder
 
 
@@ -128,7 +156,7 @@ def _judge(budget: Budget, folder: Path, start: Path | None, repainter: Path | N
     data = "scenes of all nouns and combinations, disturbed, broken and through the autoencoder"
     if repainter is not None:
         data += f", half of them drawn anew by {repainter.name}"
-    write_card(card_of("judge", _VERSION, 128, nouns, budget, done, data=data), folder)
+    write_card(card_of("judge", _JUDGE_VERSION, 128, nouns, budget, done, data=data), folder)
     return folder
 
 
