@@ -48,7 +48,7 @@ def widened(transformer: FluxTransformer2DModel, channels: int) -> FluxTransform
     new = torch.zeros_like(wide.state_dict()[WIDE])
     new[:, :known] = weights[WIDE]
     wide.load_state_dict({**weights, WIDE: new})
-    return wide.to(transformer.dtype)
+    return wide if wide.dtype == transformer.dtype else wide.to(transformer.dtype)
 
 
 def fill_pipeline(base: FluxPipeline) -> FluxFillPipeline:

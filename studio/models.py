@@ -63,12 +63,22 @@ class Model:
         return _BASES.get(self.family, False)
 
     @property
+    def fills(self) -> bool:
+        """Whether it draws into a picture's hole, and nothing from words alone."""
+        return "Fill" in self.family or "Inpaint" in self.family
+
+    @property
     def token_px(self) -> int:
         """Pixels of a transformer's token, on each side; steps up are in multiples of it."""
         return 2 * self.vae_factor
 
     def with_size(self, recipe: Recipe) -> Recipe:
         """The recipe with its size filled in; ValueError for one that the model cannot draw."""
+        if self.fills:
+            raise ValueError(
+                f"model: {self.name} is a {self.family}, which fills a hole in a picture; expected "
+                "one that draws from words (in Python, `load` gives it)"
+            )
         size = recipe.size or ((self.image_size or 512),) * 2
         for name, side in zip(("height", "width"), size, strict=True):
             if side % self.factor:

@@ -174,9 +174,10 @@ def evaluate(
     from ..evaluate.story_ways import STORY_WAYS
 
     about = describe(model)
-    if not about.nouns:
+    if not about.nouns or about.fills:
         raise ValueError(
-            f"model: {about.name} does not draw emoji world; expected one whose card has nouns"
+            f"model: {about.name} does not draw emoji world from words; expected one whose card "
+            "has nouns"
         )
     pipe = load(model, device=choose_device(device), dtype=choose_dtype(dtype))
     count = prompts if limit is None else min(prompts, limit)

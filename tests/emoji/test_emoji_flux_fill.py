@@ -11,7 +11,10 @@ import torch
 from diffusers import FluxFillPipeline, FluxPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+from attention_studio import Recipe, Session
+from attention_studio.cli.app import app
 from attention_studio.emoji.train.card import read_card
 from attention_studio.emoji.train.emoji_flux_fill import holed
 from attention_studio.emoji.train.run import EMBEDDED, run
@@ -112,6 +115,14 @@ def test_the_packaged_one_fills_a_hole_and_keeps_the_rest() -> None:
     red = image[..., 0] - image[..., 1]
     inside = mask > 0
     assert red[inside].mean() > red[~inside].mean() + 0.2
+
+
+def test_what_draws_from_words_refuses_it_in_a_sentence() -> None:
+    recipe = Recipe(prompts=("a cat",), model="emoji-flux-fill")
+    with pytest.raises(ValueError, match="emoji-flux-fill is a FluxFillPipeline, which fills a"):
+        Session().run(recipe)
+    found = CliRunner().invoke(app, ["evaluate", "base", "--model", "emoji-flux-fill"])
+    assert "emoji-flux-fill does not draw emoji world from words" in " ".join(found.stderr.split())
 
 
 def test_only_a_flux_pipeline_is_learned_from(tmp_path: Path) -> None:
