@@ -2,8 +2,8 @@
 
 FLUX.1 Fill gives the denoiser, beside the noisy latents, the latents of the picture without what is
 to be filled, and the mask. Its folder holds the configs of diffusers' `FluxFillPipeline` and
-`difference.safetensors`: the layer that takes the wider input, whole, and of every other layer that
-was trained low-rank factors, by PEFT's names (W' = W + B A, Hu et al. 2021, arXiv:2106.09685).
+`difference.safetensors`: the weight that takes the wider input, whole, and of every other layer
+that was trained low-rank factors, by PEFT's names (W' = W + B A, Hu et al. 2021, arXiv:2106.09685).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = [
 DIFFERENCE = "difference.safetensors"
 """The file of a folder that says it is one of these."""
 WIDE = "x_embedder.weight"
+_SHARED = ("vae", "scheduler", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"
 
 
@@ -55,9 +56,7 @@ def fill_pipeline(base: FluxPipeline) -> FluxFillPipeline:
     """Diffusers' pipeline around the parts of `base`; its denoiser is yet to learn the mask."""
     from diffusers import FluxFillPipeline
 
-    parts: dict[str, Any] = {
-        name: base.components[name] for name in ("vae", "scheduler", "text_encoder", "tokenizer")
-    } | {name: base.components[name] for name in ("text_encoder_2", "tokenizer_2")}
+    parts: dict[str, Any] = {name: base.components[name] for name in _SHARED}
     channels = fill_channels(base.vae.config.latent_channels, base.vae_scale_factor)
     return FluxFillPipeline(transformer=widened(base.transformer, channels), **parts)
 
@@ -94,10 +93,13 @@ def load_fill(folder: Path, base: Any) -> FluxFillPipeline:
 
 def base_of(folder: Path) -> Path | str:
     """The pipeline that the difference in `folder` is to: a folder, or an embedded model's name."""
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(folder / DIFFERENCE, "pt") as file:
-        base = (file.metadata() or {}).get("base")
+    try:
+        with safe_open(folder / DIFFERENCE, "pt") as file:
+            base = (file.metadata() or {}).get("base")
+    except SafetensorError as error:
+        raise ValueError(f"model: {folder / DIFFERENCE} does not load: {error}") from error
     if not base:
         raise ValueError(f"model: {folder / DIFFERENCE} does not say what it is a difference to")
     return folder.parent / base if (folder.parent / base).is_dir() else base

@@ -10,12 +10,13 @@ ours: 3 + 5 blocks of 6 heads of 32 channels on 16 x 16 packed latents, 7 M para
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
 from diffusers import (
     AutoencoderKL,
+    DiffusionPipeline,
     FlowMatchEulerDiscreteScheduler,
     FluxPipeline,
     FluxTransformer2DModel,
@@ -31,7 +32,15 @@ from .precision import autocast
 from .t5 import build_t5_encoder, build_t5_tokenizer
 from .tokenizer import MAX_TOKENS, WIDTH, build_text_encoder, build_tokenizer, token_ids
 
-__all__ = ["Denoiser", "build_emoji_flux", "draw_times", "pack", "train_emoji_flux"]
+__all__ = [
+    "Denoiser",
+    "both_token_ids",
+    "build_emoji_flux",
+    "draw_times",
+    "encoded",
+    "pack",
+    "train_emoji_flux",
+]
 
 _UNIFORM = 0.2  # of the times are drawn evenly, so that none is forgotten
 _SHIFT = 2.0  # of the sampler's times towards noise
@@ -79,12 +88,7 @@ def train_emoji_flux(
         before = FluxPipeline.from_pretrained(start, local_files_only=True)
         for name in ("transformer", "text_encoder", "text_encoder_2"):
             getattr(pipe, name).load_state_dict(getattr(before, name).state_dict())
-
-    def tokenize(captions: list[str]) -> Tensor:
-        both = [token_ids(each, captions) for each in (pipe.tokenizer, pipe.tokenizer_2)]
-        return torch.cat(both, 1)
-
-    feed = Feed(vae, tokenize, nouns, budget, phase)
+    feed = Feed(vae, partial(both_token_ids, pipe), nouns, budget, phase)
     model = nn.ModuleDict(
         {"flux": pipe.transformer, "clip": pipe.text_encoder, "t5": pipe.text_encoder_2}
     ).to(budget.device)
@@ -102,16 +106,13 @@ def train_emoji_flux(
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = feed.batch(step)
-        clip, t5 = tokens.split(MAX_TOKENS, 1)
         clean = pack(latents)
         noise = torch.randn_like(clean)
         t = draw_times(len(clean), budget.device, levels)
         noisy = torch.lerp(clean, noise, t[:, None, None])
-        with autocast(budget.device):
-            pooled = pipe.text_encoder(clip).pooler_output
-            context = pipe.text_encoder_2(t5).last_hidden_state
+        pooled, context = encoded(pipe, tokens)
         denoise = denoiser(latents.shape[2] // 2, latents.shape[3] // 2)
-        velocity = denoise(noisy, t, pooled.float(), context.float())
+        velocity = denoise(noisy, t, pooled, context)
         return nn.functional.mse_loss(velocity, noise - clean)
 
     if compile:  # outside of the minutes
@@ -164,6 +165,21 @@ class Denoiser(nn.Module):
             torch.rand(batch, device=device),
             *(x.requires_grad_(learned_text) for x in text),
         ]
+
+
+def both_token_ids(pipe: DiffusionPipeline, captions: list[str]) -> Tensor:
+    """Token ids `[B, 2 T]` for CLIP and T5, side by side."""
+    both = [token_ids(each, captions) for each in (pipe.tokenizer, pipe.tokenizer_2)]
+    return torch.cat(both, 1)
+
+
+def encoded(pipe: DiffusionPipeline, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """What the denoiser is told of `both_token_ids`: CLIP's vector, T5's states, in fp32."""
+    clip, t5 = tokens.split(MAX_TOKENS, 1)
+    with autocast(tokens.device.type):
+        pooled = pipe.text_encoder(clip).pooler_output
+        context = pipe.text_encoder_2(t5).last_hidden_state
+    return pooled.float(), context.float()
 
 
 def _begin_at_identity(transformer: FluxTransformer2DModel) -> None:

@@ -1,7 +1,7 @@
 """`emoji-flux-fill`: `emoji-flux` that fills a hole in a picture, as FLUX.1 Fill does.
 
 The denoiser sees the noisy latents, the latents of the picture with the hole in grey and the mask,
-and learns the same velocity. Of its layers only low-rank changes are trained, and the whole layer
+and learns the same velocity. Of its layers only low-rank changes are trained, and the whole weight
 that takes the input, so that the model is kept as its difference to `emoji-flux`.
 ours: rank 32; holes are a thing's surroundings, any box, or everything.
 """
@@ -9,6 +9,7 @@ ours: rank 32; holes are a thing's surroundings, any box, or everything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,12 @@ from torch import Tensor, nn
 from ...distill.low_rank import add_low_rank
 from ...pipelines.fill import fill_pipeline
 from ..plan import Box
-from .emoji_flux import Denoiser, draw_times, pack
+from .emoji_flux import Denoiser, both_token_ids, draw_times, encoded, pack
 from .graphed import graphed
 from .loop import Budget, Trained, fit
 from .pictures import Captioned, as_input, scenes
 from .pool import Pool
-from .precision import autocast
 from .save import save_fill
-from .tokenizer import MAX_TOKENS, token_ids
 
 __all__ = ["holed", "train_emoji_flux_fill"]
 
@@ -69,19 +68,15 @@ def train_emoji_flux_fill(
     pipe = fill_pipeline(base)
     vae = base.vae
 
-    def tokenize(captions: list[str]) -> Tensor:
-        both = [token_ids(each, captions) for each in (pipe.tokenizer, pipe.tokenizer_2)]
-        return torch.cat(both, 1)
-
     def source(seed: tuple[int, ...]) -> Iterator[Captioned]:
         return holed(seed, nouns, vae.config.sample_size)
 
-    pool = _Holed(vae, tokenize, source, budget)
+    pool = _Holed(vae, partial(both_token_ids, pipe), source, budget)
     for part in (vae, pipe.text_encoder, pipe.text_encoder_2, pipe.transformer):
         part.to(budget.device).eval().requires_grad_(False)
     layers = _layers(pipe)
     add_low_rank(layers.values(), _RANK)
-    pipe.transformer.x_embedder.requires_grad_(True)
+    pipe.transformer.x_embedder.weight.requires_grad_(True)
     model = nn.ModuleDict({"flux": pipe.transformer})
     if compile:
         pipe.transformer.compile_repeated_blocks(dynamic=False)
@@ -94,15 +89,13 @@ def train_emoji_flux_fill(
 
     def loss_of(step: int) -> Tensor:
         latents, tokens = pool.batch()
-        clip, t5 = tokens.split(MAX_TOKENS, 1)
         clean, given = pack(latents[:, :channels]), pack(latents[:, channels:])
         noise = torch.randn_like(clean)
         t = draw_times(len(clean), budget.device)
         noisy = torch.lerp(clean, noise, t[:, None, None])
-        with torch.no_grad(), autocast(budget.device):
-            pooled = pipe.text_encoder(clip).pooler_output
-            context = pipe.text_encoder_2(t5).last_hidden_state
-        velocity = network(torch.cat([noisy, given], -1), t, pooled.float(), context.float())
+        with torch.no_grad():
+            pooled, context = encoded(pipe, tokens)
+        velocity = network(torch.cat([noisy, given], -1), t, pooled, context)
         return nn.functional.mse_loss(velocity, noise - clean)
 
     done = fit(model, loss_of, budget, title="emoji-flux-fill")

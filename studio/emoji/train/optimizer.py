@@ -31,7 +31,9 @@ class Optimizer:
 
     def __init__(self, model: nn.Module) -> None:
         matrices, rest = _split(model)
-        self.adamw = torch.optim.AdamW(rest, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+        # A group, since AdamW takes no empty list.
+        groups = [{"params": rest}]
+        self.adamw = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
         self.muon = Muon(matrices)
 
     def step(self, rate: float) -> None:

@@ -59,15 +59,8 @@ def placed(
 
 def _alone(plan: Plan, which: int) -> Plan:
     """One of two things where it was, called "a cat to the left" or "to the left of a cat"."""
-    thing = plan.things[which]
-    side = {"left of": "to the left", "right of": "to the right"}.get(
-        plan.relation or "", plan.relation or ""
-    )
-    name = caption((thing,), None, None, None)
-    if which == 0:
-        text = f"{name} {side}"
-    else:
-        text = f"{side}{' of' if side.startswith('to') else ''} {name}"
-    return replace(
-        plan, things=(thing,), relation=None, caption=f"{text} {BACKGROUNDS[plan.background]}"
-    )
+    both = caption(plan.things, plan.relation, None, None)
+    first, second = (caption((thing,), None, None, None) for thing in plan.things)
+    text = both.removeprefix(first) if which else both.removesuffix(second).rstrip()
+    text = f"{text.removesuffix(' of').strip()} {BACKGROUNDS[plan.background]}"
+    return replace(plan, things=(plan.things[which],), relation=None, caption=text)
