@@ -79,8 +79,10 @@ def load(
     """
     path = resolve(model, allow_download=allow_download)
     if (path / DIFFERENCE).is_file():
-        base = load(base_of(path), dtype=dtype, device=device)
-        return load_fill(path, base)
+        base = resolve(base_of(path))
+        if (base / DIFFERENCE).is_file():
+            raise ValueError(f"model: {path} is a difference to {base}, which is one itself")
+        return load_fill(path, load(base, dtype=dtype, device=device))
     if path.is_dir():
         check_folder(path)
 

@@ -90,6 +90,9 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path) -> None:
             load_fill(tmp_path, base)
     with pytest.raises(ValueError, match="does not say what it is a difference to"):
         load(tmp_path)
+    save_file(kept, tmp_path / DIFFERENCE, metadata={"base": tmp_path.name})
+    with pytest.raises(ValueError, match="which is one itself"):
+        load(tmp_path)
     (tmp_path / DIFFERENCE).write_bytes(b"version https://git-lfs.github.com/spec/v1")
     with pytest.raises(ValueError, match=f"{DIFFERENCE} does not load"):
         load(tmp_path)
