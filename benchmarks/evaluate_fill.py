@@ -28,7 +28,7 @@ from attention_studio.emoji import judge_many
 from attention_studio.emoji.plan import Plan
 from attention_studio.emoji.render import Scene, render
 from attention_studio.emoji.sample import sample_plan
-from attention_studio.emoji.score import OWN_COLOURS
+from attention_studio.emoji.score import wears
 from attention_studio.emoji.words import NOUNS
 from attention_studio.evaluate.prompts import EVALUATION_SEEDS, TUNING_SEEDS
 from attention_studio.evaluate.rates import rate_of
@@ -74,8 +74,7 @@ def there(case: Case, scene: Scene, which: int, *, inside: bool) -> tuple[bool, 
     thing = case.plan.things[which]
     for noun, colour, mask in zip(scene.nouns, scene.colours, scene.masks, strict=True):
         if noun == thing.noun and ((mask & case.hole).sum() > mask.sum() / 2) == inside:
-            own = colour is None and thing.colour in OWN_COLOURS.get(noun, ())
-            return True, None if thing.colour is None else (colour == thing.colour or own)
+            return True, None if thing.colour is None else wears(noun, colour, thing.colour)
     return False, None if thing.colour is None else False
 
 

@@ -10,7 +10,7 @@ from .expect import Expectation
 from .relations import holds
 from .render import Scene
 
-__all__ = ["OWN_COLOURS", "Score", "ThingScore", "score"]
+__all__ = ["OWN_COLOURS", "Score", "ThingScore", "score", "wears"]
 
 # ours: glyphs that wear a colour untinted. A heart in its own colours is a red heart to anyone.
 OWN_COLOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -131,7 +131,7 @@ def _match(scene: Scene, expectation: Expectation) -> list[int | None]:
                     for at, seen in enumerate(scene.nouns)
                     if seen == noun
                     and at not in match
-                    and (not strict or _wears(noun, scene.colours[at], colour))
+                    and (not strict or wears(noun, scene.colours[at], colour))
                 ),
                 None,
             )
@@ -144,11 +144,12 @@ def _thing(
     if at is None:
         return ThingScore(noun, said, False, None if colour is None else False, None)
     seen = scene.colours[at]
-    colour_ok = None if colour is None else _wears(noun, seen, colour)
+    colour_ok = None if colour is None else wears(noun, seen, colour)
     return ThingScore(noun, said, True, colour_ok, seen)
 
 
-def _wears(noun: str, seen: str | None, colour: str | None) -> bool:
+def wears(noun: str, seen: str | None, colour: str | None) -> bool:
+    """Whether a thing seen in a tint, None = its own colours, is one of that colour."""
     return seen == colour or (seen is None and colour in OWN_COLOURS.get(noun, ()))
 
 

@@ -10,7 +10,7 @@ import torch
 from attention_studio.emoji.expect import expect
 from attention_studio.emoji.judge import judge
 from attention_studio.emoji.train.emoji_flux import draw_times
-from attention_studio.emoji.train.pictures import LEVELS, Phase, captioned
+from attention_studio.emoji.train.pictures import Phase, captioned, levels_of
 from attention_studio.emoji.train.placed import placed
 from attention_studio.emoji.words import CORE_NOUNS, NOUNS
 
@@ -65,4 +65,4 @@ def test_all_kinds_of_scene_are_there_and_repeat_by_seed() -> None:
 def test_its_times_lie_nearer_to_noise() -> None:
     torch.manual_seed(0)
     usual = draw_times(20_000).median()
-    assert draw_times(20_000, levels=LEVELS[Phase.placed]).median() > usual + 0.05
+    assert draw_times(20_000, levels=levels_of(Phase.placed)).median() > usual + 0.05

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ..words import CORE_NOUNS
 from .graphed import graphed, sound_attention
 from .loop import Budget, Trained, fit
-from .pictures import LEVELS, ORDINARY, Phase
+from .pictures import ORDINARY, Phase, levels_of
 from .pool import Feed
 from .precision import autocast
 from .t5 import build_t5_encoder, build_t5_tokenizer
@@ -93,7 +93,7 @@ def train_emoji_flux(
         {"flux": pipe.transformer, "clip": pipe.text_encoder, "t5": pipe.text_encoder_2}
     ).to(budget.device)
     vae.to(budget.device).eval().requires_grad_(False)
-    levels = LEVELS.get(phase, ORDINARY)
+    levels = levels_of(phase)
     if compile:  # a block of each kind, which takes a fraction of the time that all of it takes
         pipe.transformer.compile_repeated_blocks(dynamic=False)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..words import CORE_NOUNS
 from .graphed import graphed, sound_attention
 from .loop import Budget, Trained, fit
-from .pictures import LEVELS, ORDINARY, Phase
+from .pictures import ORDINARY, Phase, levels_of
 from .pool import Feed
 from .precision import autocast
 from .tokenizer import MAX_TOKENS, WIDTH, build_text_encoder, build_tokenizer, token_ids
@@ -104,7 +104,7 @@ def train_emoji_sd(
             return graphed(network, network.inputs(budget.batch, side, budget.device))
         return torch.compile(network) if compile else network
 
-    levels = LEVELS.get(phase, ORDINARY)
+    levels = levels_of(phase)
     alphas = pipe.scheduler.alphas_cumprod.to(budget.device)
 
     def loss_of(step: int) -> Tensor:

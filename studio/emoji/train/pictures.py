@@ -18,7 +18,6 @@ from ..words import NOUNS
 from .placed import placed
 
 __all__ = [
-    "LEVELS",
     "ORDINARY",
     "TURNS",
     "Captioned",
@@ -27,6 +26,7 @@ __all__ = [
     "captioned",
     "check_nouns",
     "close_ups",
+    "levels_of",
     "scenes",
     "to_model",
 ]
@@ -61,10 +61,14 @@ TURNS: dict[Phase, dict[Phase, int]] = {
 }
 """Steps in turn of the phases that are made of others."""
 
-LEVELS: dict[Phase, tuple[float, float]] = {Phase.placed: (-3.5, 2.5)}
-"""Mean and deviation of the logarithm of signal over noise where they are not `ORDINARY`: places
-are decided where little but noise is there."""
 ORDINARY = (-2.0, 2.0)
+"""Mean and deviation of the logarithm of signal over noise that most phases learn at."""
+_PLACED = (-3.5, 2.5)  # places are decided where little but noise is there
+
+
+def levels_of(phase: Phase) -> tuple[float, float]:
+    """Mean and deviation of the logarithm of signal over noise that a phase is learned at."""
+    return _PLACED if phase is Phase.placed else ORDINARY
 
 
 def check_nouns(nouns: Sequence[str]) -> None:

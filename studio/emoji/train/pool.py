@@ -121,7 +121,7 @@ class Feed:
         phases = TURNS.get(phase, {phase: 1})
         size = vae.config.sample_size
         pools = {
-            part: Pool(vae, tokenize, partial(_pictures, part, nouns, size), budget)
+            part: Pool(vae, tokenize, partial(captioned, part, nouns=nouns, size=size), budget)
             for part in phases
         }
         self.turns = [pools[part] for part, times in phases.items() for _ in range(times)]
@@ -129,12 +129,6 @@ class Feed:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """See Pool."""
         return self.turns[step % len(self.turns)].batch()
-
-
-def _pictures(
-    phase: Phase, nouns: Sequence[str], size: int, seed: tuple[int, ...]
-) -> Iterator[Captioned]:
-    return captioned(phase, seed, nouns, size)
 
 
 def _reworded(source: Iterator[Captioned], seeds: tuple[int, ...]) -> Iterator[Captioned]:
